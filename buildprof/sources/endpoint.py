@@ -1,0 +1,115 @@
+"""Where an engine listens, and how to open a byte stream to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+
+class EndpointError(Exception):
+    """The engine cannot be reached; the message is one line that says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The address of a Docker Engine or a buildkitd.
+
+    `url` is `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port]`. `cert_dir` holds `ca.pem`, `cert.pem`
+    and `key.pem`, as docker's DOCKER_CERT_PATH does; None means no TLS.
+    """
+
+    url: str
+    cert_dir: Path | None = None
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.url).scheme
+
+    @property
+    def socket_path(self) -> str:
+        return self.url.removeprefix("unix://")
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """A client context with the engine's authority and our certificate, or None."""
+        if self.cert_dir is None:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.cert_dir / "ca.pem")
+            context.load_cert_chain(self.cert_dir / "cert.pem", self.cert_dir / "key.pem")
+        except (OSError, ssl.SSLError) as error:
+            raise EndpointError(f"cannot use the TLS files in {self.cert_dir}: {error}") from error
+        return context
+
+
+def parse_endpoint(url: str, cert_dir: Path | None = None) -> Endpoint:
+    """Check an engine's URL.
+
+    Raises:
+        EndpointError: the scheme is none of unix, tcp, ssh, or the address is empty.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "unix" and parts.path.startswith("/"):
+        return Endpoint(url)
+    if parts.scheme in ("tcp", "ssh") and parts.hostname:
+        return Endpoint(url, cert_dir if parts.scheme == "tcp" else None)
+    raise EndpointError(f"not an engine's address: {url!r}; use unix:///path, tcp://host:port or ssh://user@host")
+
+
+async def open_transport(endpoint: Endpoint, protocol_factory: Callable[[], asyncio.Protocol]) -> None:
+    """Connect, and hand the connection to a protocol of the factory.
+
+    Raises:
+        EndpointError: nothing listens there, or it may not be opened.
+    """
+    loop = asyncio.get_running_loop()
+    parts = urlsplit(endpoint.url)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            if parts.scheme == "unix":
+                await loop.create_unix_connection(protocol_factory, endpoint.socket_path)
+            elif parts.scheme == "tcp":
+                context = endpoint.tls_context()
+                port = parts.port or (2376 if context else 2375)
+                await loop.create_connection(protocol_factory, parts.hostname, port, ssl=context)
+            else:
+                await loop.create_unix_connection(protocol_factory, sock=_dial_ssh(endpoint))
+    except TimeoutError as error:
+        raise EndpointError(f"{endpoint.url} did not answer within {CONNECT_TIMEOUT_SECONDS:.0f} s") from error
+    except OSError as error:
+        raise EndpointError(explain_os_error(endpoint, error)) from error
+
+
+def explain_os_error(endpoint: Endpoint, error: OSError) -> str:
+    """One line for people: what failed, and what to do about it."""
+    if isinstance(error, FileNotFoundError):
+        return f"no engine at {endpoint.url}: the socket does not exist; is docker running?"
+    if isinstance(error, PermissionError):
+        return f"no access to {endpoint.url}: run as root or as a member of the socket's group (often docker)"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{endpoint.url} refuses connections: nothing listens there; is docker running?"
+    return f"cannot reach {endpoint.url}: {error.strerror or error}"
+
+
+def _dial_ssh(endpoint: Endpoint) -> socket.socket:
+    """The docker client's own way: `docker system dial-stdio` at the far end of an ssh session."""
+    parts = urlsplit(endpoint.url)
+    ours, theirs = socket.socketpair()
+    command = ["ssh", "-o", "BatchMode=yes", "-T"]
+    command += ["-p", str(parts.port)] if parts.port else []
+    command += ["-l", parts.username] if parts.username else []
+    command += ["--", parts.hostname or "", "docker", "system", "dial-stdio"]
+    with theirs, contextlib.ExitStack() as on_error:
+        on_error.callback(ours.close)
+        subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ)
+        on_error.pop_all()
+    return ours

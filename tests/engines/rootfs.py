@@ -1,0 +1,87 @@
+"""Root file systems that hold a Docker Engine, one for each Debian suite, kept in the user's cache."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+CACHE_DIR = Path(os.environ.get("BUILDPROF_ENGINE_CACHE", Path.home() / ".cache/buildprof/engines"))
+"""Outside the checkout, so that a clean clone finds what an earlier one made."""
+
+_ENGINE_PACKAGES = ("docker.io", "containerd", "runc", "iptables", "ca-certificates")
+_CLIENT_PACKAGES = ("docker-buildx", "docker-compose", "docker-cli")
+SUITE_PACKAGES = {
+    "bookworm": _ENGINE_PACKAGES,  # 20.10; its docker.io has the client, and it has no buildx
+    "trixie": (*_ENGINE_PACKAGES, *_CLIENT_PACKAGES),  # 26.1
+    "forky": (*_ENGINE_PACKAGES, *_CLIENT_PACKAGES),  # 28.5, moving
+}
+
+
+class EngineUnavailable(Exception):
+    """An engine cannot be made on this machine; the message says why."""
+
+
+def debian_mirror_uri() -> str:
+    """The package mirror that this machine itself uses, from its apt sources."""
+    sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    for source in sources:
+        if not source.is_file():
+            continue
+        for line in source.read_text(errors="replace").splitlines():
+            if match := re.match(r"(?:URIs:|deb(?:\s+\[.*?\])?)\s+(\S+/debian/?)(?:\s|$)", line):
+                return match.group(1)
+    raise EngineUnavailable("no Debian mirror in the machine's apt sources")
+
+
+def _make(directory: Path, suite: str, arguments: list[str]) -> None:
+    """Run mmdebstrap into a temporary name and move the result into place, so that a kill leaves no half."""
+    if os.geteuid() != 0:
+        raise EngineUnavailable("engines need root")
+    if shutil.which("mmdebstrap") is None:
+        raise EngineUnavailable("mmdebstrap is not installed; `make setup` installs it")
+    partial = directory.with_name(directory.name + ".partial")
+    remove = ["rm", "-rf", "--one-file-system", str(partial)]
+    subprocess.run(remove, check=True)
+    command = [
+        "mmdebstrap", "--quiet", *arguments,
+        "--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Retries \"5\"",
+        suite, str(partial), f"deb [trusted=yes] {debian_mirror_uri()} {suite} main",
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        subprocess.run(remove, check=True)
+        raise EngineUnavailable(f"mmdebstrap {suite} failed: {result.stderr[-2000:]}")
+    partial.rename(directory)
+
+
+@contextlib.contextmanager
+def cache_lock(name: str) -> Iterator[None]:
+    """One maker of an entry of the cache at a time, over all processes."""
+    CACHE_DIR.mkdir(parents=True, exist_ok=True)
+    with (CACHE_DIR / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def engine_rootfs(suite: str) -> Path:
+    """The directory of the suite's engine, made when it is not in the cache yet (about 20 s)."""
+    directory = CACHE_DIR / suite
+    with cache_lock(suite):
+        if not (directory / "usr/sbin/dockerd").exists():
+            _make(directory, suite, ["--variant=apt", f"--include={','.join(SUITE_PACKAGES[suite])}"])
+    return directory
+
+
+def python_base_tarball() -> Path:
+    """A Debian with Python 3 and pip as a tar file, to stand in for Docker Hub's python images."""
+    tarball = CACHE_DIR / "python-base.tar"
+    with cache_lock("python-base"):
+        if not tarball.exists():
+            _make(tarball, "bookworm", ["--variant=minbase", "--format=tar", "--include=python3,python3-pip,python3-venv"])
+    return tarball
