@@ -63,7 +63,11 @@ class RecordState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
-    """A record of BuildKit's build history. `attestations` are digests of provenance blobs, by platform ("" if one)."""
+    """A record of BuildKit's build history.
+
+    `result_digest` is the image's: of its configuration in the classic image store, of its manifest or index in
+    containerd's. `attestations` are (platform, digest) of provenance blobs, the platform "" where there is one.
+    """
 
     ref: str
     state: RecordState
@@ -75,6 +79,7 @@ class BuildRecord:
     exporter_response: dict[str, str] = field(default_factory=dict)
     error_code: int | None = None
     error_message: str = ""
+    result_digest: str = ""
     attestations: tuple[tuple[str, str], ...] = ()
     trace_digest: str = ""
 

@@ -1,0 +1,5 @@
+"""`python -m buildprof`."""
+
+from buildprof.cli.main import main
+
+main()

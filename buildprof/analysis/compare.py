@@ -1,0 +1,144 @@
+"""Two builds, step by step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+
+from buildprof.analysis.reading_order import reading_order
+from buildprof.model.build import Build
+from buildprof.model.step import Kind, Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepPair:
+    """A step of both builds; `before` is None for one that came, `after` for one that went."""
+
+    before: Step | None
+    after: Step | None
+
+    @property
+    def step(self) -> Step:
+        """The one to name the pair by: the later where there is one."""
+        step = self.after or self.before
+        if step is None:
+            raise ValueError("a pair has at least one step")
+        return step
+
+    @property
+    def outcome_changed(self) -> bool:
+        """Whether both have the step and it ended otherwise."""
+        return self.before is not None and self.after is not None and self.before.outcome is not self.after.outcome
+
+    @property
+    def difference_seconds(self) -> float | None:
+        """After less before; a step that is not in a build took no time there. None if a time is unknown."""
+        after, before = _seconds(self.after), _seconds(self.before)
+        return None if after is None or before is None else after - before
+
+    @property
+    def difference_bytes(self) -> int | None:
+        """After less before of the layers; None unless both builds have the step and both sizes are known."""
+        if self.before is None or self.after is None:
+            return None
+        before, after = step_size_bytes(self.before), step_size_bytes(self.after)
+        return None if before is None or after is None else after - before
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two builds and their steps, in the reading order of the later build; what went stands before what followed it.
+
+    `difference_seconds` sums over all steps: it is work, not wall time, since steps run side by side.
+    """
+
+    before: Build
+    after: Build
+    pairs: tuple[StepPair, ...]
+
+    @property
+    def difference_seconds(self) -> float:
+        """The summed difference of all steps whose times are known, seconds."""
+        return sum(pair.difference_seconds or 0.0 for pair in self.pairs)
+
+
+def step_size_bytes(step: Step) -> int | None:
+    """What a step made or moved: its layer, else its cache record, else the bytes that it transferred."""
+    if step.layer is not None and step.layer.size_bytes is not None and step.layer.size_bytes >= 0:
+        return step.layer.size_bytes
+    return step.stored_bytes if step.stored_bytes is not None else step.transferred_bytes
+
+
+def compare_builds(before: Build, after: Build) -> Comparison:
+    """Align the steps of two builds: by identity, then stage and text, then stage and position, then name."""
+    partners: dict[str, Step] = {}
+    keys: tuple[Callable[[Step], Hashable], ...] = (_by_identity, _by_text, _by_position, _by_name)
+    for key in keys:
+        taken = {step.id for step in partners.values()}
+        _match(
+            (step for step in before.steps if step.id not in taken),
+            (step for step in after.steps if step.id not in partners),
+            key,
+            partners,
+        )
+    order = _in_order(reading_order(before.steps), reading_order(after.steps), partners)
+    return Comparison(before, after, tuple(order))
+
+
+def _match(
+    before: Iterable[Step], after: Iterable[Step], key: Callable[[Step], Hashable], partners: dict[str, Step]
+) -> None:
+    """Pair steps of the same key in the order in which they stand; a key of None pairs with nothing."""
+    waiting: defaultdict[Hashable, list[Step]] = defaultdict(list)
+    for step in before:
+        waiting[key(step)].append(step)
+    for step in after:
+        candidates = waiting.get(value) if (value := key(step)) is not None else None
+        if candidates:
+            partners[step.id] = candidates.pop(0)
+
+
+def _in_order(before: list[Step], after: list[Step], partners: dict[str, Step]) -> Iterable[StepPair]:
+    """The later build's order; a step that went stands before the next one of the earlier build that stayed."""
+    kept = {step.id for step in partners.values()}
+    gone_before: dict[str, list[Step]] = {}
+    gone: list[Step] = []
+    for step in before:
+        if step.id in kept:
+            gone_before[step.id], gone = gone, []
+        else:
+            gone.append(step)
+    for step in after:
+        partner = partners.get(step.id)
+        if partner is not None:
+            yield from (StepPair(removed, None) for removed in gone_before[partner.id])
+        yield StepPair(partner, step)
+    yield from (StepPair(removed, None) for removed in gone)
+
+
+def _by_identity(step: Step) -> Hashable:
+    return step.identity or None
+
+
+def _by_text(step: Step) -> Hashable:
+    return (step.platform, step.stage, step.kind, step.command) if step.position is not None else None
+
+
+def _by_position(step: Step) -> Hashable:
+    if step.position is None:
+        return None
+    return (step.platform, step.stage, step.kind, step.position)
+
+
+def _by_name(step: Step) -> Hashable:
+    # There is one of each of these; their names carry image digests and file names that change.
+    singular = step.kind in {Kind.CONTEXT, Kind.DOCKERFILE, Kind.EXPORT, Kind.CACHE_EXPORT, Kind.CACHE_IMPORT}
+    return None if step.position is not None else (step.platform, step.kind, "" if singular else step.name)
+
+
+def _seconds(step: Step | None) -> float | None:
+    """A step that is absent or never ran took no time; one that still runs has a time not known yet."""
+    if step is None or step.started_ns is None:
+        return 0.0
+    return step.duration_seconds

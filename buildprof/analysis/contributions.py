@@ -1,0 +1,228 @@
+"""What a finished build adds to the exported series: a list of changes, which the store applies once."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from buildprof.model.build import DEFAULT_TARGET, UNKNOWN_PROJECT, Build, Status
+from buildprof.model.series import Contribution, Effect, Labels, Series
+from buildprof.model.step import Kind, Outcome, Step
+from buildprof.model.text import clean
+
+BUILD_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
+STEP_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+"""Upper bounds in seconds, inclusive; one more bucket, `+Inf`, takes what is above the last."""
+
+OTHER_LABEL = "other"
+"""The project, and the target, under which builds are counted that exceed the label budget."""
+
+MAX_LABEL_CHARACTERS = 100
+MAX_LAYERS = 20
+INSTRUCTIONS = frozenset({"ADD", "COPY", "FROM", "MERGE", "RUN", "WORKDIR"})
+"""Values of the label `instruction`; any other instruction is OTHER."""
+
+_EXECUTED = frozenset({Outcome.MISS, Outcome.FAILED})
+_ROOTED_KINDS = frozenset({Kind.FROM, Kind.RUN, Kind.COPY, Kind.ADD, Kind.WORKDIR, Kind.MERGE})
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBudget:
+    """How many projects, and targets of each project, may have labels of their own.
+
+    `known` are the label values that the stored series have already (see `known_labels`): they stay as they are.
+    """
+
+    max_projects: int = 100
+    max_targets: int = 20
+    known: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+
+    def place(self, project: str, target: str) -> tuple[str, str]:
+        """The labels of a project and a target: their own where they are known or there is room, else `other`.
+
+        A project that has no room loses its targets as well. A project that is really named `other` keeps them.
+        """
+        project, target = label_value(project, UNKNOWN_PROJECT), label_value(target, DEFAULT_TARGET)
+        if project != OTHER_LABEL and project not in self.known:
+            taken = sum(1 for name in self.known if name != OTHER_LABEL)
+            if taken >= self.max_projects:
+                return OTHER_LABEL, OTHER_LABEL
+        targets = self.known.get(project, frozenset())
+        if target in targets or sum(1 for name in targets if name != OTHER_LABEL) < self.max_targets:
+            return project, target
+        return project, OTHER_LABEL
+
+
+def known_labels(series: Iterable[Series]) -> dict[str, set[str]]:
+    """The projects and targets that have labels of their own already, read from the stored series."""
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    for one in series:
+        if one.metric == "builds_total":
+            labels = dict(one.labels)
+            known[labels["project"]].add(labels["target"])
+    return dict(known)
+
+
+def label_value(text: str, default: str) -> str:
+    """`text` as a label's value: one line of valid UTF-8, 100 characters at most; `default` if nothing is left."""
+    return clean(text, MAX_LABEL_CHARACTERS) or default
+
+
+def instruction_label(step: Step) -> str:
+    """The value of the label `instruction` for a step: one of INSTRUCTIONS, else OTHER."""
+    word = "MERGE" if step.kind is Kind.MERGE else step.instruction.upper() or step.kind.upper()
+    return word if word in INSTRUCTIONS else "OTHER"
+
+
+def bucket_label(bounds: tuple[float, ...], value: float) -> str:
+    """The label `le` of the bucket that `value` falls in: the smallest bound that is not below it, else `+Inf`."""
+    index = bisect_left(bounds, value)
+    return repr(bounds[index]) if index < len(bounds) else "+Inf"
+
+
+def contributions(build: Build, budget: LabelBudget) -> list[Contribution]:
+    """All changes that a finished build makes to the series that the catalog calls fed by the store.
+
+    Counters are contributed with 0 as well, so that a series exists from the project's first build on. Gauges tell of
+    the last build of one project and target; builds that are counted under `other` for want of room have none, as
+    they would mix projects. Raises ValueError for a build that still runs.
+    """
+    if build.completed_ns is None or build.status is Status.RUNNING:
+        raise ValueError(f"build {build.ref} has not finished")
+    project, target = budget.place(build.project, build.target)
+    where = {"project": project, "target": target}
+    changes = [*_build_counters(build, where), *_step_counters(build, where), *_durations(build, where)]
+    own = (label_value(build.project, UNKNOWN_PROJECT), label_value(build.target, DEFAULT_TARGET))
+    if own == (project, target):
+        changes.extend(_gauges(build, build.completed_ns, where))
+    return changes
+
+
+def evictions(builder: str, records: int, size_bytes: int) -> list[Contribution]:
+    """What cache records that vanished between two readings add; zeros make the series exist."""
+    labels = _labels(builder=label_value(builder, "unknown"))
+    return [
+        Contribution("build_cache_evicted_records_total", labels, _amount(records)),
+        Contribution("build_cache_evicted_bytes_total", labels, _amount(size_bytes)),
+    ]
+
+
+def _build_counters(build: Build, where: Mapping[str, str]) -> Iterator[Contribution]:
+    with_builder = _labels(builder=label_value(build.builder, "unknown"), **where)
+    yield Contribution("builds_total", with_builder, 1.0)
+    yield Contribution("build_failures_total", with_builder, float(build.status is Status.FAILED))
+    yield Contribution("build_cancellations_total", with_builder, float(build.status is Status.CANCELED))
+    summary, labels = build.summary, _labels(**where)
+    for metric, amount in (
+        ("executed_seconds_total", summary.executed_seconds),
+        ("cache_saved_seconds_total", summary.saved_seconds),
+        ("context_transfer_bytes_total", summary.context_bytes),
+        ("context_transfer_seconds_total", summary.context_seconds),
+        ("cache_import_seconds_total", summary.cache_import_seconds),
+        ("cache_export_seconds_total", summary.cache_export_seconds),
+        ("image_export_seconds_total", summary.export_seconds),
+        ("base_pull_seconds_total", summary.base_pull_seconds),
+    ):
+        yield Contribution(metric, labels, _amount(amount))
+
+
+def _step_counters(build: Build, where: Mapping[str, str]) -> Iterator[Contribution]:
+    cacheable = [step for step in build.steps if step.cacheable]
+    hits = Counter(instruction_label(step) for step in cacheable if step.outcome is Outcome.HIT)
+    for instruction, count in sorted(Counter(map(instruction_label, cacheable)).items()):
+        labels = _labels(instruction=instruction, **where)
+        yield Contribution("cacheable_steps_total", labels, float(count))
+        yield Contribution("cache_hits_total", labels, float(hits[instruction]))
+
+
+def _durations(build: Build, where: Mapping[str, str]) -> Iterator[Contribution]:
+    if build.duration_seconds is not None:
+        yield from _observed("build_duration_seconds", BUILD_DURATION_BUCKETS, where, [build.duration_seconds], build)
+    executed: defaultdict[str, list[float]] = defaultdict(list)
+    for step in build.steps:
+        if step.outcome in _EXECUTED and step.duration_seconds is not None:
+            executed[instruction_label(step)].append(step.duration_seconds)
+    for instruction, seconds in sorted(executed.items()):
+        labels = {"project": where["project"], "instruction": instruction}
+        yield from _observed("step_duration_seconds", STEP_DURATION_BUCKETS, labels, seconds, build)
+
+
+def _observed(
+    metric: str, bounds: tuple[float, ...], labels: Mapping[str, str], values: Iterable[float], build: Build
+) -> Iterator[Contribution]:
+    """Observations of one histogram: per bucket their count and the largest as exemplar, and their sum."""
+    amounts, at_ns, ref = sorted(map(_amount, values)), build.completed_ns or 0, build.ref
+    buckets: defaultdict[str, list[float]] = defaultdict(list)
+    for amount in amounts:
+        buckets[bucket_label(bounds, amount)].append(amount)
+    for bound, members in buckets.items():
+        in_bucket = _labels(le=bound, **labels)
+        yield Contribution(f"{metric}_bucket", in_bucket, len(members), Effect.ADD, at_ns, ref, members[-1])
+    yield Contribution(f"{metric}_sum", _labels(**labels), math.fsum(amounts))
+
+
+def _gauges(build: Build, at_ns: int, where: Mapping[str, str]) -> Iterator[Contribution]:
+    image = build.image
+    values: list[tuple[str, float | None]] = [
+        ("last_build_timestamp_seconds", at_ns / 1e9),
+        ("last_build_success", float(build.status is Status.COMPLETED)),
+        ("last_build_duration_seconds", _amount(build.duration_seconds)),
+        ("last_build_cacheable_steps", build.summary.cacheable_steps),
+        ("last_build_cache_hits", build.summary.cache_hits),
+        ("image_size_bytes", image.size_bytes if image else None),
+        ("image_layers", image.layers if image else None),
+    ]
+    labels = _labels(**where)
+    for metric, value in values:
+        if value is not None:
+            yield Contribution(metric, labels, float(value), Effect.SET, at_ns)
+    for layer, size_bytes in layer_sizes(build):
+        yield Contribution("layer_size_bytes", _labels(layer=layer, **where), float(size_bytes), Effect.SET, at_ns)
+
+
+def layer_sizes(build: Build) -> list[tuple[str, int]]:
+    """The 20 largest layers that a build's steps put into its image: `NN INSTRUCTION` and bytes, largest first.
+
+    They are found from the last step that has a layer, back along each step's first input in its own stage, else its
+    first input that is an instruction: BuildKit lists the root file system first. NN counts the image's layers from 1,
+    those of the base image too where the image's number of layers is known. Empty without an image.
+    """
+    if build.image is None:
+        return []
+    chain = [step for step in reversed(_last_chain(build)) if step.layer is not None]
+    base_layers = max((build.image.layers or 0) - len(chain), 0)
+    sizes = [
+        (f"{number:02} {instruction_label(step)}", step.layer.size_bytes)
+        for number, step in enumerate(chain, base_layers + 1)
+        if step.layer is not None and step.layer.size_bytes is not None and step.layer.size_bytes >= 0
+    ]
+    return sorted(sizes, key=lambda size: (-size[1], size[0]))[:MAX_LAYERS]
+
+
+def _last_chain(build: Build) -> list[Step]:
+    """The steps that made the image, last one first; of several platforms the last one's."""
+    by_id = {step.id: step for step in build.steps}
+    used = {parent for step in build.steps if step.kind in _ROOTED_KINDS for parent in step.inputs}
+    step = next((s for s in reversed(build.steps) if s.layer is not None and s.id not in used), None)
+    chain: list[Step] = []
+    seen: set[str] = set()
+    while step is not None and step.id not in seen:
+        chain.append(step)
+        seen.add(step.id)
+        parents = [by_id[i] for i in step.inputs if i in by_id and by_id[i].kind in _ROOTED_KINDS]
+        stage = step.stage
+        step = next((p for p in parents if p.stage == stage), parents[0] if parents else None)
+    return chain
+
+
+def _labels(**labels: str) -> Labels:
+    return tuple(sorted(labels.items()))
+
+
+def _amount(value: float | None) -> float:
+    """What may be added to a counter: 0 for what is unknown, negative (a clock that was set back) or not a number."""
+    return float(value) if value is not None and math.isfinite(value) and value > 0 else 0.0

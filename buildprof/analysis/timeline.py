@@ -1,0 +1,105 @@
+"""Which chain of steps decided a build's length: critical path and slack.
+
+The graph is the build's own, with the order that every build has in common added where the times agree: the Dockerfile
+is read, then the metadata of the bases, then the stages run, then the result is exported, then the cache. The longest
+path through a graph without circles is found in one pass in the order of its edges (Kelley and Walker, 1959).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+
+from buildprof.model.step import Kind, Step
+
+_PHASES: tuple[frozenset[Kind], ...] = (
+    frozenset({Kind.DOCKERFILE}),
+    frozenset({Kind.AUTH, Kind.METADATA, Kind.CACHE_IMPORT}),
+    frozenset({Kind.FROM, Kind.CONTEXT, Kind.RUN, Kind.COPY, Kind.ADD, Kind.WORKDIR, Kind.MERGE, Kind.OTHER}),
+    frozenset({Kind.EXPORT}),
+    frozenset({Kind.CACHE_EXPORT}),
+)
+_PHASE_OF = {kind: phase for phase, kinds in enumerate(_PHASES) for kind in kinds}
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalPath:
+    """The chain with the largest total duration. `slack_seconds` maps every id to what its step may grow."""
+
+    seconds: float
+    ids: tuple[str, ...]
+    slack_seconds: Mapping[str, float]
+
+
+def critical_path(steps: Sequence[Step]) -> CriticalPath:
+    """The longest path through the steps by duration; steps that never ran weigh nothing.
+
+    Of equal chains the one whose steps stand first wins, so that the answer is always the same.
+    """
+    weights = {step.id: step.duration_seconds or 0.0 for step in steps}
+    inputs = _graph(steps)
+    try:
+        order = list(TopologicalSorter(inputs).static_order())
+    except CycleError:
+        return CriticalPath(0.0, (), dict.fromkeys(weights, 0.0))
+    before: dict[str, float] = {}
+    chosen: dict[str, str | None] = {}
+    for step_id in order:
+        longest, via = 0.0, None
+        for one in inputs[step_id]:
+            length = before[one] + weights[one]
+            if via is None or length > longest:
+                longest, via = length, one
+        before[step_id], chosen[step_id] = longest, via
+    after = dict.fromkeys(order, 0.0)
+    for step_id in reversed(order):
+        for one in inputs[step_id]:
+            after[one] = max(after[one], weights[step_id] + after[step_id])
+    total = max((before[step_id] + weights[step_id] for step_id in order), default=0.0)
+    last = max(weights, key=lambda step_id: before[step_id] + weights[step_id], default=None)
+    chain: list[str] = []
+    while last is not None:
+        chain.append(last)
+        last = chosen[last]
+    slack = {step_id: max(total - before[step_id] - weights[step_id] - after[step_id], 0.0) for step_id in order}
+    return CriticalPath(total, tuple(reversed(chain)), slack)
+
+
+def with_critical_path(steps: Sequence[Step]) -> tuple[tuple[Step, ...], float | None]:
+    """The steps with the critical path marked and their slack, and its length in seconds (None without steps).
+
+    A step of no length is on no path, and one that never ran has no slack.
+    """
+    if not steps:
+        return (), None
+    path = critical_path(steps)
+    on_path = frozenset(path.ids)
+    marked = tuple(
+        replace(
+            step,
+            on_critical_path=step.id in on_path and bool(step.duration_seconds),
+            slack_seconds=None if step.duration_seconds is None else path.slack_seconds[step.id],
+        )
+        for step in steps
+    )
+    return marked, path.seconds
+
+
+def _graph(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """Inputs of each step: its own, and the last steps of the phase before for those that start a phase."""
+    known = {step.id for step in steps}
+    inputs = {step.id: [one for one in step.inputs if one in known and one != step.id] for step in steps}
+    has_dependents = {one for found in inputs.values() for one in found}
+    ends_of_phase: list[list[tuple[int, str]]] = [[] for _ in _PHASES]
+    for step in steps:
+        if step.id not in has_dependents and step.completed_ns is not None:
+            ends_of_phase[_PHASE_OF[step.kind]].append((step.completed_ns, step.id))
+    for step in steps:
+        if inputs[step.id] or step.started_ns is None:
+            continue
+        for ends in reversed(ends_of_phase[: _PHASE_OF[step.kind]]):
+            if before := [one for ended_ns, one in ends if ended_ns <= step.started_ns]:
+                inputs[step.id] = before
+                break
+    return inputs

@@ -1,0 +1,101 @@
+"""What became of each step of a build: hit, miss, failed, canceled, skipped, shared or none.
+
+What the engine says and does (moby/buildkit solver/jobs.go, solver/progress.go):
+
+- a cache load is an interval that is `cached` from its start; work is one that is not;
+- an input that has not ended when a dependent starts is *inferred* to be cached, with an interval of no length at the
+  dependent's start. A dependent also "starts" when computing its cache key fails, at a time when its inputs may be
+  waiting or at work; so an inferred hit is believed only if all that it needs ended well;
+- what is unfinished when the stream ends gets the error `context canceled`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from buildprof.assembly.facts import VertexFacts
+from buildprof.model.step import CACHEABLE_KINDS, Kind, Outcome
+
+_BROKEN = frozenset({Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED})
+_CLOCK_SLACK_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A build that ran at the same time on the same builder: the runs of its steps, for telling who started what.
+
+    `runs` maps (vertex digest, start of a run) to whether that build could have started it: whether all the inputs
+    that it shows had ended by then.
+    """
+
+    ref: str
+    created_ns: int
+    runs: Mapping[tuple[str, int], bool]
+
+
+def input_order(vertices: Mapping[str, VertexFacts]) -> list[str]:
+    """Digests with inputs before dependents; in the order of report where a hostile stream has a circle."""
+    graph = {digest: [one for one in vertex.inputs if one in vertices] for digest, vertex in vertices.items()}
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError:
+        return list(vertices)
+
+
+def outcomes(vertices: Mapping[str, VertexFacts], kinds: Mapping[str, Kind]) -> dict[str, Outcome]:
+    """The outcome of every vertex by its digest, as this build alone tells it."""
+    found: dict[str, Outcome] = {}
+    for digest in input_order(vertices):
+        vertex = vertices[digest]
+        inputs = [found[one] for one in vertex.inputs if one in found]
+        outcome = _outcome(vertex, starts_work=kinds[digest] in CACHEABLE_KINDS, inputs=inputs)
+        found[digest] = outcome
+    return found
+
+
+def _outcome(vertex: VertexFacts, *, starts_work: bool, inputs: Iterable[Outcome]) -> Outcome:
+    executed = vertex.executed_runs()
+    if executed and vertex.error():
+        return Outcome.CANCELED if vertex.was_canceled() else Outcome.FAILED
+    if not starts_work:
+        return Outcome.NONE if vertex.runs or vertex.cached else Outcome.SKIPPED
+    if executed:
+        return Outcome.MISS
+    if not vertex.cached:
+        return Outcome.SKIPPED
+    inferred = all(run.started_ns == run.completed_ns for run in vertex.runs.values())
+    if inferred and any(outcome in _BROKEN for outcome in inputs):
+        return Outcome.SKIPPED
+    return Outcome.HIT
+
+
+def as_neighbour(ref: str, created_ns: int, vertices: Mapping[str, VertexFacts]) -> Neighbour:
+    """What other builds need to know of this one."""
+    runs: dict[tuple[str, int], bool] = {}
+    for digest, vertex in vertices.items():
+        for run in vertex.executed_runs():
+            runs[digest, run.started_ns] = run.started_ns >= created_ns and all(
+                _ended_by(vertices[one], run.started_ns + _CLOCK_SLACK_NS) for one in vertex.inputs if one in vertices
+            )
+    return Neighbour(ref, created_ns, runs)
+
+
+def _ended_by(vertex: VertexFacts, at_ns: int) -> bool:
+    return all(run.completed_ns is not None and run.completed_ns <= at_ns for run in vertex.runs.values())
+
+
+def started_elsewhere(digest: str, vertex: VertexFacts, this: Neighbour, others: Iterable[Neighbour]) -> bool:
+    """Whether work that this build shows was started by another build that ran at the same time.
+
+    Builds that run at once share equal vertices, and both streams show the same digest and times. It was started by
+    the earliest of the builds that could have: those whose own inputs of it had ended by then.
+    """
+    executed = vertex.executed_runs()
+    if not executed:
+        return False
+    key = (digest, max(run.started_ns for run in executed))
+    candidates = [one for one in (this, *others) if key in one.runs]
+    able = [one for one in candidates if one.runs[key]] or candidates
+    return min(able, key=lambda one: (one.created_ns, one.ref)).ref != this.ref

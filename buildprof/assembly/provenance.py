@@ -1,0 +1,170 @@
+"""What the engine's provenance says of a build's steps: lines, layers, use of the machine, and the Dockerfile's text.
+
+BuildKit attaches it to every successful record, as SLSA v0.2 (up to BuildKit 0.27) or v1, each with the same parts in
+other places (moby/buildkit solver/llbsolver/provenance/types).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from buildprof.model.step import Resources
+
+MAX_DOCKERFILE_BYTES = 1024 * 1024
+_METADATA_V02 = "https://mobyproject.org/buildkit@v1#metadata"
+_METADATA_V1 = "buildkit_metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class StepFacts:
+    """What the provenance says of one vertex.
+
+    `locations` are first and last line of each instruction that the vertex stands for: more than one where stages
+    share it. `layer_chain` are the digests of the image's layers up to and
+    with this step's own, with their sizes in bytes (None where the image store does not know).
+    """
+
+    locations: tuple[tuple[int, int], ...] = ()
+    layer_chain: tuple[tuple[str, int | None], ...] = ()
+    resources: Resources | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """A build's provenance. `steps` are keyed by vertex digest; `materials` are (uri, digest)."""
+
+    dockerfile_text: str = ""
+    steps: Mapping[str, StepFacts] = field(default_factory=dict)
+    materials: tuple[tuple[str, str], ...] = ()
+
+
+class ProvenanceError(ValueError):
+    """Not a provenance; the message says why."""
+
+
+def parse_provenance(blob: bytes) -> Provenance:
+    """Read a provenance blob: the bare predicate, or an in-toto statement around it.
+
+    Raises:
+        ProvenanceError: it is not JSON, or not an object.
+    """
+    try:
+        document = json.loads(blob)
+    except (ValueError, RecursionError) as error:
+        raise ProvenanceError(f"provenance is not JSON: {error}") from error
+    document = _mapping(_mapping(document).get("predicate")) or _mapping(document)
+    if not document:
+        raise ProvenanceError("provenance is not an object")
+    definition = _mapping(document.get("buildDefinition"))
+    config = _mapping(document.get("buildConfig")) or _mapping(
+        _mapping(definition.get("internalParameters")).get("buildConfig")
+    )
+    run_metadata = _mapping(_mapping(document.get("runDetails")).get("metadata"))
+    metadata = _mapping(_mapping(document.get("metadata")).get(_METADATA_V02)) or _mapping(run_metadata.get(_METADATA_V1))
+    materials = document.get("materials") or definition.get("resolvedDependencies")
+    resources = {
+        str(_mapping(step).get("id")): _resources(_mapping(step).get("resourceUsage"))
+        for step in _list(config.get("llbDefinition"))
+    }
+    source = _mapping(metadata.get("source"))
+    locations, layers = _mapping(source.get("locations")), _mapping(metadata.get("layers"))
+    return Provenance(
+        dockerfile_text=_dockerfile_text(source),
+        steps={
+            str(digest): StepFacts(
+                _locations(locations.get(step)), _layer_chain(layers.get(f"{step}:0")), resources.get(str(step))
+            )
+            for digest, step in _mapping(config.get("digestMapping")).items()
+        },
+        materials=tuple(_material(_mapping(one)) for one in _list(materials)),
+    )
+
+
+def merge_provenances(provenances: list[Provenance]) -> Provenance:
+    """One for a build of several platforms, each of which has its own."""
+    if len(provenances) == 1:
+        return provenances[0]
+    steps: dict[str, StepFacts] = {}
+    for provenance in provenances:
+        steps.update(provenance.steps)
+    return Provenance(
+        next((one.dockerfile_text for one in provenances if one.dockerfile_text), ""),
+        steps,
+        tuple(dict.fromkeys(material for one in provenances for material in one.materials)),
+    )
+
+
+def _dockerfile_text(source: Mapping[str, Any]) -> str:
+    """The text of the first source that is a Dockerfile; "" if there is none or it is no text."""
+    for info in _list(source.get("infos")):
+        data = _mapping(info).get("data")
+        if isinstance(data, str) and len(data) <= MAX_DOCKERFILE_BYTES * 4 // 3 + 4:
+            try:
+                return base64.b64decode(data, validate=True).decode("utf-8", "replace")
+            except (binascii.Error, ValueError):
+                continue
+    return ""
+
+
+def _locations(value: Any) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for location in _list(_mapping(value).get("locations")):
+        ranges = [_mapping(entry) for entry in _list(_mapping(location).get("ranges"))]
+        ends = [_integer(_mapping(entry.get(end)).get("line")) for entry in ranges for end in ("start", "end")]
+        if lines := [line for line in ends if line is not None and line > 0]:
+            found.append((min(lines), max(lines)))
+    return tuple(found)
+
+
+def _layer_chain(chains: Any) -> tuple[tuple[str, int | None], ...]:
+    for chain in _list(chains):
+        layers = [_mapping(layer) for layer in _list(chain)]
+        sizes = [_integer(layer.get("size")) for layer in layers]
+        return tuple(
+            (str(layer.get("digest", "")), size if size is not None and size >= 0 else None)
+            for layer, size in zip(layers, sizes, strict=True)
+        )
+    return ()
+
+
+def _resources(usage: Any) -> Resources | None:
+    """BuildKit's resources.Samples: nanoseconds of CPU, bytes of memory, I/O and network (util/resources)."""
+    samples = _list(_mapping(usage).get("samples"))
+    if not samples:
+        return None
+    last = _mapping(samples[-1])
+    cpu, disk, network = (_mapping(last.get(key)) for key in ("cpuStat", "ioStat", "netStat"))
+    cpu_ns = _integer(cpu.get("usageNanos"))
+    peaks = [_integer(_mapping(_mapping(one).get("memoryStat")).get("peak")) for one in samples]
+    peak_bytes = max((peak for peak in peaks if peak is not None), default=None)
+    network_bytes = [value for key in ("rxBytes", "txBytes") if (value := _integer(network.get(key))) is not None]
+    return Resources(
+        cpu_seconds=None if cpu_ns is None else cpu_ns / 1e9,
+        memory_peak_bytes=peak_bytes,
+        read_bytes=_integer(disk.get("readBytes")),
+        written_bytes=_integer(disk.get("writeBytes")),
+        network_bytes=sum(network_bytes) if network_bytes else None,
+    )
+
+
+def _material(material: Mapping[str, Any]) -> tuple[str, str]:
+    digests = _mapping(material.get("digest"))
+    algorithm, value = next(iter(digests.items()), ("", ""))
+    return str(material.get("uri", ""))[:2000], f"{algorithm}:{value}"[:200] if algorithm else ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,203 @@
+"""A build's vertices as steps: named, timed, placed in the Dockerfile, with their sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from buildprof.assembly.dockerfile import Dockerfile, Instruction, locate
+from buildprof.assembly.facts import VertexFacts, join_intervals, total_seconds
+from buildprof.assembly.names import VertexName, parse_name, without_client_prefix
+from buildprof.assembly.outcomes import Neighbour, outcomes, started_elsewhere
+from buildprof.assembly.provenance import Provenance, StepFacts
+from buildprof.assembly.sizes import index_usage, run_description, stored_bytes
+from buildprof.model.cache import CacheUsage
+from buildprof.model.step import CACHEABLE_KINDS, Interval, Kind, Layer, Outcome, Step
+
+MAX_COMMAND_CHARS = 4_000
+_DIGEST_TRANSFER = re.compile(r"sha256:[0-9a-f]{64}")
+_NO_PROVENANCE = StepFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What a build's steps are read with. `bounds` are the build's, to clip to; an end of None is now unknown."""
+
+    started_ns: int
+    completed_ns: int | None
+    identity_prefix: str
+    redact: Callable[[str], str]
+    dockerfile: Dockerfile | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+    layer_sizes: Sequence[int] = ()
+    usage: CacheUsage | None = None
+    this: Neighbour | None = None
+    neighbours: Sequence[Neighbour] = ()
+    client_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a step stands: its name's parts, with what the Dockerfile has to say in place of what the name says."""
+
+    name: VertexName
+    instruction: Instruction | None
+    display_name: str
+    command: str
+
+
+def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tuple[Step, ...]:
+    """Every vertex as a step, in the order of their start; those that never ran stand last, in order of report."""
+    names = {digest: parse_name(vertex.name, context.client_prefix) for digest, vertex in vertices.items()}
+    found = outcomes(vertices, {digest: name.kind for digest, name in names.items()})
+    records = index_usage(context.usage)
+    steps: list[Step] = []
+    for digest, vertex in vertices.items():
+        place = _place(vertex, names[digest], context)
+        facts = context.provenance.steps.get(digest, _NO_PROVENANCE)
+        outcome = found[digest]
+        if (
+            outcome is Outcome.MISS
+            and context.this is not None
+            and started_elsewhere(digest, vertex, context.this, context.neighbours)
+        ):
+            outcome = Outcome.SHARED
+        intervals = _intervals(vertex, context)
+        executed = outcome in (Outcome.MISS, Outcome.SHARED) and bool(intervals)
+        span = (intervals[0].started_ns, intervals[-1].completed_ns) if executed else None
+        error = vertex.error()
+        steps.append(
+            Step(
+                id=digest,
+                name=place.display_name,
+                kind=place.name.kind,
+                outcome=outcome,
+                stage=place.name.stage,
+                position=place.name.position,
+                of=place.name.of,
+                platform=place.name.platform,
+                instruction=place.name.instruction,
+                command=place.command,
+                lines=place.instruction.lines if place.instruction else next(iter(facts.locations), None),
+                inputs=tuple(one for one in vertex.inputs if one in vertices),
+                cacheable=place.name.kind in CACHEABLE_KINDS,
+                started_ns=intervals[0].started_ns if intervals else None,
+                completed_ns=_completed_ns(vertex, intervals),
+                duration_seconds=total_seconds(intervals) if intervals else None,
+                transferred_bytes=_transferred_bytes(vertex, place.name.kind),
+                layer=_layer(facts, context),
+                stored_bytes=stored_bytes(records, _record_names(vertex, place, context), span),
+                resources=facts.resources,
+                error=context.redact(error)[:MAX_COMMAND_CHARS] if error else None,
+            )
+        )
+    steps.sort(key=lambda step: (step.started_ns is None, step.started_ns or 0))
+    return _with_identities(steps, context.identity_prefix)
+
+
+def _intervals(vertex: VertexFacts, context: StepContext) -> list[Interval]:
+    """The union of a vertex' runs within the build. A run without an end lasts to the end of the build, if that is known."""
+    runs = [
+        Interval(run.started_ns, run.completed_ns if run.completed_ns is not None else context.completed_ns or run.started_ns)
+        for run in vertex.runs.values()
+    ]
+    clip = None if context.completed_ns is None else Interval(context.started_ns, context.completed_ns)
+    return join_intervals(runs, clip)
+
+
+def _completed_ns(vertex: VertexFacts, intervals: Sequence[Interval]) -> int | None:
+    if not intervals or any(run.completed_ns is None for run in vertex.runs.values()):
+        return None
+    return intervals[-1].completed_ns
+
+
+def _place(vertex: VertexFacts, name: VertexName, context: StepContext) -> _Place:
+    """Find the vertex in the Dockerfile: by the provenance's lines, else by its stage and position.
+
+    The name carries arguments and environment expanded and, in builds that ran at once, can carry the other
+    build's stage; the Dockerfile's own text has neither fault.
+    """
+    shown = without_client_prefix(vertex.name, context.client_prefix)
+    instruction = _instruction(vertex.digest, name, context) if name.position is not None else None
+    if instruction is None or instruction.keyword.upper() != name.instruction:
+        command = context.redact(name.command)[:MAX_COMMAND_CHARS]
+        return _Place(name, None, context.redact(shown)[:MAX_COMMAND_CHARS], command)
+    if (instruction.stage, instruction.position) != (name.stage, name.position) and instruction.position is not None:
+        stage = instruction.stage if name.stage else ""
+        name = replace(name, stage=stage, position=instruction.position, of=instruction.of)
+    command = context.redact(instruction.command)[:MAX_COMMAND_CHARS]
+    return _Place(name, instruction, _display_name(name, command), command)
+
+
+def _instruction(digest: str, name: VertexName, context: StepContext) -> Instruction | None:
+    if context.dockerfile is None or name.position is None:
+        return None
+    by_name = locate(context.dockerfile, name.stage, name.position)
+    locations = context.provenance.steps.get(digest, _NO_PROVENANCE).locations
+    if not locations or (by_name is not None and _first_line(by_name) in {first for first, _ in locations}):
+        return by_name
+    first_lines = {first for first, _ in locations}
+    return next(
+        (one for stage in context.dockerfile.stages for one in stage.instructions if _first_line(one) in first_lines), by_name
+    )
+
+
+def _first_line(instruction: Instruction) -> int:
+    return instruction.lines[0]
+
+
+def _display_name(name: VertexName, command: str) -> str:
+    words = " ".join(word for word in (name.platform, name.stage, f"{name.position}/{name.of}") if word)
+    link = "LINK " if name.kind is Kind.MERGE else ""
+    return f"[{words}] {link}{name.instruction} {command}"
+
+
+def _record_names(vertex: VertexFacts, place: _Place, context: StepContext) -> list[str]:
+    """The descriptions that this step's cache record may have."""
+    if place.name.kind is Kind.RUN:
+        expanded = parse_name(vertex.name, context.client_prefix).command
+        written = place.instruction.command if place.instruction else expanded
+        return [run_description(command) for command in dict.fromkeys((written, expanded))]
+    return [without_client_prefix(vertex.name, context.client_prefix)] if place.name.kind in CACHEABLE_KINDS else []
+
+
+def _layer(facts: StepFacts, context: StepContext) -> Layer | None:
+    if not facts.layer_chain:
+        return None
+    digest, compressed_bytes = facts.layer_chain[-1]
+    index = len(facts.layer_chain) - 1
+    size_bytes = context.layer_sizes[index] if index < len(context.layer_sizes) else None
+    return Layer(digest, size_bytes, compressed_bytes)
+
+
+def _transferred_bytes(vertex: VertexFacts, kind: Kind) -> int | None:
+    """Bytes that a step moved: files from the client, or blobs from a registry; None where there is no count.
+
+    Blobs carry their digest as the transfer's name (seen on Engine 26.1 and 28.5).
+    """
+    if kind in (Kind.CONTEXT, Kind.DOCKERFILE):
+        counts = [transfer.current for transfer in vertex.transfers.values() if transfer.name == "transferring"]
+        return sum(counts) if counts else None
+    blobs = [one.current for id_, one in vertex.transfers.items() if _DIGEST_TRANSFER.fullmatch(id_)]
+    if blobs:
+        return sum(blobs)
+    return 0 if kind is Kind.FROM and vertex.runs else None
+
+
+def _with_identities(steps: Sequence[Step], prefix: str) -> tuple[Step, ...]:
+    """Give each cacheable step what is the same in every build: where it stands and what it says.
+
+    A step's text is the Dockerfile's own; without that the position stands in, since an expanded name changes with
+    its arguments.
+    """
+    seen: Counter[str] = Counter()
+    named: dict[str, str] = {}
+    for step in sorted((one for one in steps if one.cacheable), key=lambda one: (one.platform, one.stage, one.position or 0)):
+        text = " ".join(step.command.split()) if step.lines else f"#{step.position}/{step.of}"
+        key = "\0".join((prefix, step.platform, step.stage, step.kind.value, step.instruction, text))
+        seen[key] += 1
+        named[step.id] = hashlib.blake2b(f"{key}\0{seen[key]}".encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return tuple(replace(step, identity=named.get(step.id, "")) for step in steps)

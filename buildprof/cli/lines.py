@@ -1,0 +1,109 @@
+"""Lines of styled text: laid out without a terminal, written with colour where there is one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.cells import cell_len, set_cell_size
+
+from buildprof.model.text import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Span = tuple[str, str]
+"""Text and its style: rich's words, "" for none."""
+Line = list[Span]
+
+PIPE_WIDTH = 80
+MIN_WIDTH, MAX_WIDTH = 60, 160
+
+_ASCII = str.maketrans({"–": "-", "─": "-", "·": "-", "…": "~", **dict.fromkeys("▏▎▍▌▋▊▉█▐▕", "#")})
+
+
+def output_width() -> int:
+    """Columns to fill: the terminal's, within reason; always 80 where the output is not a terminal."""
+    if not sys.stdout.isatty():
+        return PIPE_WIDTH
+    return min(max(shutil.get_terminal_size((PIPE_WIDTH, 24)).columns, MIN_WIDTH), MAX_WIDTH)
+
+
+def fit(text: object, width: int, align: Literal["left", "right"] = "left") -> str:
+    """Cleaned text in exactly `width` columns; what is cut off leaves an ellipsis. Wide characters take two."""
+    shown = shorten(text, width)
+    padding = " " * (width - cell_len(shown))
+    return padding + shown if align == "right" else shown + padding
+
+
+def shorten(text: object, width: int) -> str:
+    """Cleaned text in at most `width` columns."""
+    shown = clean(text)
+    if cell_len(shown) <= width:
+        return shown
+    return set_cell_size(shown, width - 1).rstrip() + "…" if width > 0 else ""
+
+
+def plain(line: Line) -> str:
+    """The text of a line alone."""
+    return "".join(text for text, _ in line).rstrip()
+
+
+def write_lines(lines: Iterable[Line]) -> None:
+    """Print lines, in colour on a terminal."""
+    if sys.stdout.isatty():
+        terminal = make_console()
+        for line in lines:
+            terminal.print(as_text(line), no_wrap=True, overflow="ignore", crop=False)
+        return
+    shown = "".join(f"{plain(line)}\n" for line in lines)
+    if (sys.stdout.encoding or "ascii").lower().replace("-", "") not in {"utf8", "utf16", "utf32"}:
+        shown = shown.translate(_ASCII)
+    sys.stdout.write(shown)
+
+
+def write_json(document: Any) -> None:
+    """Print a document in ASCII: every control character in it is escaped."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
+
+
+def make_console() -> Console:
+    """A rich console on stdout that takes text as it is: no markup, no emoji codes, no highlighting."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def as_text(line: Line) -> Text:
+    """A line as rich shows it."""
+    from rich.text import Text
+
+    return Text.assemble(*line, no_wrap=True, overflow="crop", end="")
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[Span]], right: frozenset[int], flexible: int, width: int
+) -> list[Line]:
+    """Columns as wide as their content, two spaces apart; the `flexible` one gives way so that all fits in `width`.
+
+    `right` holds the numbers of the columns that are flush right.
+    """
+    widths = [
+        max(cell_len(header), *(cell_len(clean(row[column][0])) for row in rows), 0)
+        for column, header in enumerate(headers)
+    ]
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    widths[flexible] = max(widths[flexible] - max(excess, 0), 8)
+    titles: list[Span] = [(header, "dim") for header in headers]
+    lines: list[Line] = []
+    for row in (titles, *rows):
+        line: Line = []
+        for column, (text, style) in enumerate(row):
+            line.append((fit(text, widths[column], "right" if column in right else "left"), style))
+            line.append(("  ", ""))
+        lines.append(line[:-1])
+    return lines

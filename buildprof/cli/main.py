@@ -1,0 +1,83 @@
+"""The `buildprof` command: finds the subcommand, and turns what goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from buildprof.cli.failure import EXIT_USAGE, describe_failure
+
+COMMANDS = (
+    "agent", "builds", "show", "projects", "compare", "import", "doctor", "catalog", "version",
+)  # fmt: skip
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+EXIT_BUG = 70
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in `buildprof.cli.<name>_command`, as `command`, loaded when needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"buildprof.cli.{cmd_name}_command").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 no engine or no store.",
+)
+def cli() -> None:
+    """Say why Docker builds are slow.
+
+    `buildprof agent` watches an engine; the other commands ask its store and
+    need no running agent. A build's REF is its ref, a unique prefix of it, or
+    `last`.
+
+    \b
+    Examples:
+      buildprof agent
+      buildprof show last
+      buildprof builds --project shop --since 7d
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows a question mark; that is no reason to stop.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # TextIOWrapper, unless a test replaced it
+    try:
+        cli.main(prog_name="buildprof", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(EXIT_INTERRUPTED)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
+    except Exception as error:  # noqa: BLE001  # the last resort tells what is a bug from what a person can mend
+        failure = describe_failure(error)
+        if failure is None:
+            traceback.print_exc()
+            click.echo("buildprof: this is a bug; please report it with the lines above", err=True)
+            sys.exit(EXIT_BUG)
+        click.echo(f"buildprof: {failure.message}", err=True)
+        sys.exit(failure.exit_code)
+    sys.exit(0)

@@ -1,0 +1,126 @@
+"""BuildKit's protobuf messages as our events. Lengths are bounded here, before anything else sees them."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from buildprof.model.cache import CacheRecord, CacheUsage
+from buildprof.model.events import BuildRecord, RecordState, StatusUpdate, Vertex, VertexLog, VertexStatus
+from buildprof.sources.buildkit.wire import control_pb2 as wire
+
+MAX_NAME_CHARS = 16_384
+"""A vertex' name holds a whole RUN, heredoc's first line only; nobody reads more than this of it."""
+
+_MAX_ERROR_CHARS = 16_384
+_MAX_ATTRIBUTE_CHARS = 65_536
+_PROVENANCE = "https://slsa.dev/provenance/"
+
+_RECORD_STATES = {
+    wire.STARTED: RecordState.STARTED,
+    wire.COMPLETE: RecordState.COMPLETE,
+    wire.DELETED: RecordState.DELETED,
+}
+
+
+def nanoseconds(message: Message, field: str) -> int | None:
+    """A timestamp field in nanoseconds since the epoch; None if it is absent or Go's or Unix' zero time."""
+    if not message.HasField(field):
+        return None
+    timestamp: Timestamp = getattr(message, field)
+    return timestamp.seconds * 1_000_000_000 + timestamp.nanos if timestamp.seconds > 0 else None
+
+
+def record_from_wire(event_type: int, record: wire.BuildHistoryRecord) -> BuildRecord:
+    """A record of the build history."""
+    results = {"": record.Result, **record.Results} if record.HasField("Result") else dict(record.Results)
+    attestations = tuple(
+        (platform, descriptor.digest)
+        for platform, result in sorted(results.items())
+        for descriptor in result.Attestations
+        if descriptor.annotations.get("in-toto.io/predicate-type", "").startswith(_PROVENANCE)
+    )
+    has_error = record.HasField("error")
+    return BuildRecord(
+        ref=record.Ref[:200],
+        state=_RECORD_STATES.get(event_type, RecordState.COMPLETE),
+        generation=record.Generation,
+        created_ns=nanoseconds(record, "CreatedAt") or 0,
+        completed_ns=nanoseconds(record, "CompletedAt"),
+        frontend_attrs=_bounded(dict(record.FrontendAttrs)),
+        exporters=tuple((exporter.Type, _bounded(dict(exporter.Attrs))) for exporter in record.Exporters),
+        exporter_response=_bounded(dict(record.ExporterResponse)),
+        error_code=record.error.code if has_error else None,
+        error_message=record.error.message[:_MAX_ERROR_CHARS] if has_error else "",
+        result_digest=_result_digest(record),
+        attestations=attestations,
+        trace_digest=record.trace.digest if record.HasField("trace") else "",
+    )
+
+
+def status_from_wire(response: wire.StatusResponse) -> StatusUpdate:
+    """One message of a `Status` stream."""
+    return StatusUpdate(
+        vertices=tuple(
+            Vertex(
+                digest=vertex.digest,
+                name=vertex.name[:MAX_NAME_CHARS],
+                inputs=tuple(vertex.inputs),
+                cached=vertex.cached,
+                started_ns=nanoseconds(vertex, "started"),
+                completed_ns=nanoseconds(vertex, "completed"),
+                error=vertex.error[:_MAX_ERROR_CHARS],
+                group_id=vertex.progressGroup.id,
+            )
+            for vertex in response.vertexes
+        ),
+        statuses=tuple(
+            VertexStatus(
+                id=status.ID[:MAX_NAME_CHARS],
+                vertex=status.vertex,
+                name=status.name[:MAX_NAME_CHARS],
+                current=status.current,
+                total=status.total,
+                timestamp_ns=nanoseconds(status, "timestamp"),
+                started_ns=nanoseconds(status, "started"),
+                completed_ns=nanoseconds(status, "completed"),
+            )
+            for status in response.statuses
+        ),
+        logs=tuple(
+            VertexLog(log.vertex, log.msg, log.stream, nanoseconds(log, "timestamp")) for log in response.logs
+        ),
+    )
+
+
+def usage_from_wire(builder: str, at_ns: int, response: wire.DiskUsageResponse) -> CacheUsage:
+    """All records of the cache."""
+    return CacheUsage(
+        builder,
+        at_ns,
+        tuple(
+            CacheRecord(
+                id=record.ID,
+                size_bytes=record.Size,
+                description=record.Description[:MAX_NAME_CHARS],
+                record_type=record.RecordType,
+                in_use=record.InUse,
+                shared=record.Shared,
+                created_ns=nanoseconds(record, "CreatedAt") or 0,
+                last_used_ns=nanoseconds(record, "LastUsedAt"),
+                parents=tuple(record.Parents) or ((record.Parent,) if record.Parent else ()),
+            )
+            for record in response.record
+        ),
+    )
+
+
+def _result_digest(record: wire.BuildHistoryRecord) -> str:
+    """Engine 24 and 25 fill `ResultDeprecated` alone; later ones `Results` as well."""
+    if record.Result.HasField("ResultDeprecated"):
+        return record.Result.ResultDeprecated.digest[:200]
+    return next((one.digest[:200] for _, one in sorted(record.Result.Results.items())), "")
+
+
+def _bounded(attributes: dict[str, str]) -> dict[str, str]:
+    return {key[:200]: value[:_MAX_ATTRIBUTE_CHARS] for key, value in attributes.items()}

@@ -1,0 +1,1 @@
+"""Alembic runs the versions beside this file; `buildprof.store.migrate` calls it."""

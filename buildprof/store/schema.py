@@ -1,0 +1,206 @@
+"""The tables. Times are nanoseconds since the epoch; a list or a dict is JSON text that `rows` writes and reads.
+
+JSON is text rather than a type of the database: it is dumped and parsed once, the same way on both databases.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# Prefixes are looked up as a range of bytes, which PostgreSQL's index can serve under the C collation only.
+ByteText = Text().with_variant(Text(collation="C"), "postgresql")
+# SQLite keeps the rows of an INTEGER key in the table's own tree; PostgreSQL needs 64 bits.
+RowKey = BigInteger().with_variant(Integer(), "sqlite")
+
+builds = Table(
+    "builds",
+    metadata,
+    Column("key", RowKey, primary_key=True, autoincrement=False),
+    Column("ref", ByteText, nullable=False),
+    Column("builder", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("engine_name", Text, nullable=False),
+    Column("engine_version", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("completed_ns", BigInteger),
+    Column("group_id", Text, nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("dockerfile", Text, nullable=False),
+    Column("dockerfile_digest", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("platforms", Text, nullable=False),
+    Column("error", Text),
+    Column("image", Text),
+    Column("image_size_bytes", BigInteger),
+    Column("vcs", Text),
+    Column("options", Text, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("cacheable_steps", Integer, nullable=False),
+    Column("cache_hits", Integer, nullable=False),
+    Column("cache_misses", Integer, nullable=False),
+    Column("executed_seconds", Double, nullable=False),
+    Column("saved_seconds", Double),
+    Column("critical_path_seconds", Double),
+    Column("context_bytes", BigInteger),
+    Column("context_seconds", Double),
+    Column("export_seconds", Double),
+    Column("cache_import_seconds", Double),
+    Column("cache_export_seconds", Double),
+    Column("base_pull_seconds", Double),
+)
+
+# Ref first, so that one index finds a build and all refs with a prefix.
+Index("builds_by_ref", builds.c.ref, builds.c.builder, unique=True)
+# Holds all that a list filters by: any filter is a walk over this index, and only what is shown is fetched.
+Index(
+    "builds_by_start",
+    builds.c.started_ns,
+    builds.c.ref,
+    builds.c.project,
+    builds.c.target,
+    builds.c.status,
+)
+# The lines of builds that are compared with each other; `status` makes counts a walk over the index.
+Index("builds_by_project", builds.c.project, builds.c.target, builds.c.started_ns, builds.c.status, builds.c.builder)
+# Which builds ran at a given time.
+Index("builds_by_end", builds.c.builder, builds.c.completed_ns, builds.c.started_ns)
+
+# The rows of a build stand together, in order; there is no other way in, so there is no other index.
+steps = Table(
+    "steps",
+    metadata,
+    Column("build_key", RowKey, ForeignKey("builds.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("position", Integer),
+    Column("of", Integer),
+    Column("platform", Text, nullable=False),
+    Column("instruction", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("first_line", Integer),
+    Column("last_line", Integer),
+    Column("inputs", Text),
+    Column("cacheable", Boolean, nullable=False),
+    Column("started_ns", BigInteger),
+    Column("completed_ns", BigInteger),
+    Column("duration_seconds", Double),
+    Column("on_critical_path", Boolean, nullable=False),
+    Column("slack_seconds", Double),
+    Column("saved_seconds", Double),
+    Column("transferred_bytes", BigInteger),
+    Column("layer_digest", Text),
+    Column("layer_size_bytes", BigInteger),
+    Column("layer_compressed_bytes", BigInteger),
+    Column("stored_bytes", BigInteger),
+    Column("resources", Text),
+    Column("error", Text),
+    sqlite_with_rowid=False,
+)
+
+# That a build's contributions are in `series`. Outlives the build: the engine may tell of it again after retention.
+counted_builds = Table(
+    "counted_builds",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("builder", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("labels", Text, primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("exemplar_value", Double),
+    Column("seq", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("series_by_seq", series.c.scope, series.c.seq)
+
+# `durations` is a JSON list of [at_ns, seconds], newest first, five at most.
+step_history = Table(
+    "step_history",
+    metadata,
+    Column("identity", Text, primary_key=True),
+    Column("durations", Text, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+dockerfiles = Table(
+    "dockerfiles",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("last_used_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+engine_events = Table(
+    "engine_events",
+    metadata,
+    Column("at_ns", BigInteger, primary_key=True, autoincrement=False),
+    Column("builder", Text, primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("action", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("attributes", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("directory", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    sqlite_with_rowid=False,
+)
+
+__all__ = [
+    "builds",
+    "counted_builds",
+    "cursors",
+    "dockerfiles",
+    "engine_events",
+    "metadata",
+    "projects",
+    "series",
+    "step_history",
+    "steps",
+]

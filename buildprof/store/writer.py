@@ -1,0 +1,169 @@
+"""The one writer of a process: every change of the store goes through it, each in one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from buildprof.model.build import UNKNOWN_PROJECT, Build, Status
+from buildprof.model.events import EngineEvent
+from buildprof.model.series import Contribution
+from buildprof.store import schema
+from buildprof.store.connect import one_line_errors
+from buildprof.store.migrate import WRITES
+from buildprof.store.names import candidate_names
+from buildprof.store.retention import delete_batch
+from buildprof.store.rows import build_row, clean, dump_json, key_text, step_rows
+from buildprof.store.statements import Statements, compile_statements
+from buildprof.store.totals import (
+    Durations,
+    dump_durations,
+    executed_durations,
+    fold,
+    load_durations,
+    newest,
+)
+
+BuildKey = tuple[str, str]
+"""(builder, ref): what a build is known by."""
+
+
+class Writer:
+    """Writes to one store over one connection. Safe to call from several threads and beside other processes.
+
+    Every method commits before it returns and raises StoreError when it could not; the store then is as it was.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._statements: Statements = compile_statements(engine.dialect)
+        self._lock = threading.Lock()
+        with one_line_errors(engine):
+            self._connection = engine.connect().execution_options(**{WRITES: True})
+
+    def close(self) -> None:
+        """Give the connection back."""
+        with self._lock:
+            self._connection.close()
+
+    def save_build(self, build: Build, contributions: Sequence[Contribution] = (), *, scope: str) -> bool:
+        """Store a build with its steps; tell whether its contributions were added to the series of `scope` now.
+
+        A build that is stored already is replaced if it was running, or if the new one is finished and of no lower
+        generation. Contributions of a build are added once, when it is first seen finished, in the same transaction;
+        so are the durations of its executed steps to their history.
+        """
+        return (build.builder, build.ref) in self.save_builds([(build, contributions)], scope=scope)
+
+    def save_builds(self, batch: Sequence[tuple[Build, Sequence[Contribution]]], *, scope: str) -> set[BuildKey]:
+        """Store many builds in one transaction, as if by `save_build` one after another.
+
+        Returns (builder, ref) of those whose contributions were added now.
+        """
+        with self._transaction() as connection:
+            stored, counted = self._known(connection, batch)
+            last: dict[BuildKey, Build] = {}
+            newly: dict[BuildKey, tuple[Build, Sequence[Contribution]]] = {}
+            for build, contributions in batch:
+                key = (key_text(build.builder), key_text(build.ref))
+                standing = last[key] if key in last else stored.get(key, (0, None))[1]
+                if _replaces(_rank(build), None if standing is None else _rank_of(standing)):
+                    last[key] = build
+                if build.status is not Status.RUNNING and key not in counted and key not in newly:
+                    newly[key] = (build, contributions)
+            self._save_rows(connection, last, {key: row_key for key, (row_key, _) in stored.items()})
+            if newly:
+                connection.exec_driver_sql(
+                    self._statements.insert_counted, [(ref, builder) for builder, ref in newly]
+                )
+                self._add(connection, (one for _, many in newly.values() for one in many), scope)
+                self._record_durations(connection, [build for build, _ in newly.values()])
+        return {(build.builder, build.ref) for build, _ in newly.values()}
+
+    def apply_contributions(self, contributions: Iterable[Contribution], *, scope: str) -> None:
+        """Change the series of `scope` by what does not come from a build."""
+        with self._transaction() as connection:
+            self._add(connection, contributions, scope)
+
+    def save_engine_events(self, builder: str, events: Iterable[EngineEvent]) -> None:
+        """Store events of the engine; those that are there already stay as they are."""
+        rows = [
+            (
+                event.at_ns,
+                key_text(builder),
+                key_text(event.type),
+                key_text(event.action),
+                key_text(event.id),
+                dump_json(event.attributes),
+            )
+            for event in events
+        ]
+        if rows:
+            with self._transaction() as connection:
+                connection.exec_driver_sql(self._statements.insert_events, rows)
+
+    def set_cursor(self, name: str, value: str) -> None:
+        """Remember how far a source has been read."""
+        with self._transaction() as connection:
+            connection.exec_driver_sql(self._statements.upsert_cursor, (key_text(name), clean(value)))
+
+    def remember_dockerfile(self, digest: str, text: str, project: str, directory: str, *, at_ns: int) -> None:
+        """Store a Dockerfile's redacted text and where it was last built; saving a build that has them does the same."""
+        with self._transaction() as connection:
+            row = (key_text(digest), clean(text), key_text(project), clean(directory), at_ns)
+            connection.exec_driver_sql(self._statements.upsert_dockerfile, row)
+
+    def claim_project_name(self, directory: str, preferred: str) -> str:
+        """The name of the project in a directory: the same for ever, and no other directory's; 100 characters at most.
+
+        `preferred` if it is free, else with as many of the directory's parents before it as make it unique.
+        """
+        table, directory = schema.projects, clean(directory)
+        with self._transaction() as connection:
+            known = connection.execute(select(table.c.name).where(table.c.directory == directory)).scalar()
+            if known is not None:
+                return str(known)
+            for name in candidate_names(directory, clean(preferred)):
+                if connection.execute(select(table.c.name).where(table.c.name == name)).scalar() is None:
+                    connection.execute(table.insert().values(directory=directory, name=name))
+                    return name
+        raise AssertionError("candidate names never end")
+
+    def delete_older_than(self, horizon_ns: int) -> int:
+        """Delete builds that started before a time, and events, Dockerfiles and step histories last seen before it.
+
+        Series and the marks of counted builds stay. Works in short transactions between which others can write.
+        Returns the number of builds that were deleted.
+        """
+        deleted = 0
+        while True:
+            with self._transaction() as connection:
+                builds, more = delete_batch(connection, horizon_ns)
+            deleted += builds
+            if not more:
+                return deleted
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._lock, one_line_errors(self._engine), self._connection.begin():
+            yield self._connection
+
+    def _known(
+        self, connection: Connection, batch: Sequence[tuple[Build, Sequence[Contribution]]]
+    ) -> tuple[dict[BuildKey, tuple[int, tuple[str, int]]], set[BuildKey]]:
+        """What is stored of the builds of a batch, and which of them are counted."""
+        refs = self._statements.as_list([key_text(build.ref) for build, _ in batch])
+        stored: dict[BuildKey, tuple[int, tuple[str, int]]] = {}
+        counted: set[BuildKey] = set()
+        for ref, builder, row_key, status, generation in connection.exec_driver_sql(
+            self._statements.known_of, (refs, refs)
+        ):
+            if row_key is None:
+                counted.add((builder, ref))
+            else:
+                stored[builder, ref] = (row_key, (status, generation))
+        return stored, counted
