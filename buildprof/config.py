@@ -29,11 +29,16 @@ from buildprof.docker_context import (
     docker_config_dir,
 )
 from buildprof.model.text import clean
+from buildprof.store_location import (
+    CONFIG_FILES,
+    ENV_PREFIX,
+    checked_data_dir,
+    checked_database_url,
+    default_data_dir,
+    home,
+    store_url,
+)
 
-ENV_PREFIX = "BUILDPROF_"
-CONFIG_FILES = (Path("buildprof.toml"), Path("/etc/buildprof/buildprof.toml"))
-SERVICE_DATA_DIR = Path("/var/lib/buildprof")
-STORE_FILE = "buildprof.db"
 MAX_CONFIG_BYTES = 1_000_000
 
 
@@ -41,30 +46,17 @@ class ConfigError(Exception):
     """A setting cannot be used. The message is one line that names the key and never repeats its value."""
 
 
-def _home() -> Path:
-    return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
-
-
 def _default_docker_host() -> str:
     try:
-        return active_docker_host(os.environ, _home()).url
+        return active_docker_host(os.environ, home()).url
     except ContextError as error:
         raise ConfigError(f"docker_host: {error}") from error
-
-
-def _default_data_dir() -> Path:
-    """A service has its directory from systemd in STATE_DIRECTORY; INVOCATION_ID alone is also set in user sessions."""
-    if state := os.environ.get("STATE_DIRECTORY"):
-        return Path(state.split(":")[0])
-    if os.environ.get("INVOCATION_ID") and os.geteuid() == 0:
-        return SERVICE_DATA_DIR
-    return Path(os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state") / "buildprof"
 
 
 def _default_buildx_dirs() -> tuple[Path, ...]:
     if chosen := os.environ.get("BUILDX_CONFIG"):
         return (Path(chosen),)
-    own = [docker_config_dir(os.environ, _home()) / "buildx", _home() / ".docker" / "buildx"]
+    own = [docker_config_dir(os.environ, home()) / "buildx", home() / ".docker" / "buildx"]
     if os.geteuid() == 0:
         own += [Path(user.pw_dir) / ".docker" / "buildx" for user in pwd.getpwall() if user.pw_dir.startswith("/")]
     return tuple(dict.fromkeys(own))
@@ -89,7 +81,7 @@ class Settings(BaseSettings):
     watch: tuple[Path, ...] = ()
     watch_builds: bool = True
     buildx_dirs: tuple[Path, ...] = Field(default_factory=_default_buildx_dirs)
-    data_dir: Path = Field(default_factory=_default_data_dir)
+    data_dir: Path = Field(default_factory=default_data_dir)
     database_url: str = Field(default="", repr=False)
     listen: str = "127.0.0.1:19323"
     insecure_listen: bool = False
@@ -116,12 +108,17 @@ class Settings(BaseSettings):
     def docker_cert_dir(self) -> Path | None:
         """TLS files for `docker_host`: the docker context's, or what DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say."""
         try:
-            active = active_docker_host(os.environ, _home())
+            active = active_docker_host(os.environ, home())
         except ContextError:
             active = None
         if active is not None and active.url == self.docker_host:
             return active.cert_dir
-        return cert_dir_from_environment(os.environ, _home()) if self.docker_host.startswith("tcp://") else None
+        return cert_dir_from_environment(os.environ, home()) if self.docker_host.startswith("tcp://") else None
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL: `database_url`, or else SQLite in `data_dir`."""
+        return store_url(self.database_url, self.data_dir)
 
     @property
     def listen_address(self) -> tuple[str, int]:
@@ -138,8 +135,8 @@ class Settings(BaseSettings):
 
     @field_validator("data_dir")
     @classmethod
-    def _make_absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _check_data_dir(cls, value: Path) -> Path:
+        return checked_data_dir(value)
 
     @field_validator("watch", "buildx_dirs")
     @classmethod
@@ -149,9 +146,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: str) -> str:
-        if value and not re.match(r"(sqlite|postgresql)(\+\w+)?://", value):
-            raise ValueError("use sqlite:///path or postgresql://user@host/name")
-        return re.sub(r"^postgresql://", "postgresql+psycopg://", value)
+        return checked_database_url(value)
 
     @field_validator("listen")
     @classmethod
@@ -172,12 +167,10 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _finish(self) -> Settings:
+    def _refuse_strangers(self) -> Settings:
+        # Raised as it is rather than as pydantic's error: it concerns two keys, and no value of theirs is wrong.
         if not self.insecure_listen and not _is_loopback(self.listen_address[0]):
             raise ConfigError("listen: anyone who reaches that address could read your builds; say --insecure-listen")
-        if not self.database_url:
-            # The model is frozen for everyone else; only here is the rest of it known.
-            object.__setattr__(self, "database_url", f"sqlite:///{self.data_dir / STORE_FILE}")
         return self
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from buildprof.analysis.reading_order import reading_order
 from buildprof.model.build import Build
+from buildprof.model.document import Document, build_document, step_document
 from buildprof.model.step import Kind, Step
+
+Change = Literal["same", "outcome", "added", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,13 @@ class StepPair:
         return step
 
     @property
-    def outcome_changed(self) -> bool:
-        """Whether both have the step and it ended otherwise."""
-        return self.before is not None and self.after is not None and self.before.outcome is not self.after.outcome
+    def change(self) -> Change:
+        """What became of the step, beside its time and size."""
+        if self.before is None:
+            return "added"
+        if self.after is None:
+            return "removed"
+        return "same" if self.before.outcome is self.after.outcome else "outcome"
 
     @property
     def difference_seconds(self) -> float | None:
@@ -142,3 +150,27 @@ def _seconds(step: Step | None) -> float | None:
     if step is None or step.started_ns is None:
         return 0.0
     return step.duration_seconds
+
+
+def compare_document(comparison: Comparison) -> Document:
+    """The JSON of `compare`: heads of both builds, then the pairs with steps as in `show`."""
+    return {
+        "before": build_document(comparison.before, with_steps=False),
+        "after": build_document(comparison.after, with_steps=False),
+        "difference_seconds": round(comparison.difference_seconds, 9),
+        "steps": [
+            {
+                "name": pair.step.name,
+                "change": pair.change,
+                "difference_seconds": _rounded(pair.difference_seconds),
+                "difference_bytes": pair.difference_bytes,
+                "before": None if pair.before is None else step_document(pair.before),
+                "after": None if pair.after is None else step_document(pair.after),
+            }
+            for pair in comparison.pairs
+        ],
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 9)

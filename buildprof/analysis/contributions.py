@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from buildprof.model.build import DEFAULT_TARGET, UNKNOWN_PROJECT, Build, Status
-from buildprof.model.series import Contribution, Effect, Labels, Series
+from buildprof.model.series import Contribution, Effect, Labels
 from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import clean
 
@@ -34,7 +34,7 @@ _ROOTED_KINDS = frozenset({Kind.FROM, Kind.RUN, Kind.COPY, Kind.ADD, Kind.WORKDI
 class LabelBudget:
     """How many projects, and targets of each project, may have labels of their own.
 
-    `known` are the label values that the stored series have already (see `known_labels`): they stay as they are.
+    `known` are the projects, each with its targets, that stand in the stored series already: they stay as they are.
     """
 
     max_projects: int = 100
@@ -42,7 +42,7 @@ class LabelBudget:
     known: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
 
     def place(self, project: str, target: str) -> tuple[str, str]:
-        """The labels of a project and a target: their own where they are known or there is room, else `other`.
+        """Give the labels of a project and a target: their own where they are known or there is room, else `other`.
 
         A project that has no room loses its targets as well. A project that is really named `other` keeps them.
         """
@@ -57,35 +57,25 @@ class LabelBudget:
         return project, OTHER_LABEL
 
 
-def known_labels(series: Iterable[Series]) -> dict[str, set[str]]:
-    """The projects and targets that have labels of their own already, read from the stored series."""
-    known: defaultdict[str, set[str]] = defaultdict(set)
-    for one in series:
-        if one.metric == "builds_total":
-            labels = dict(one.labels)
-            known[labels["project"]].add(labels["target"])
-    return dict(known)
-
-
 def label_value(text: str, default: str) -> str:
-    """`text` as a label's value: one line of valid UTF-8, 100 characters at most; `default` if nothing is left."""
+    """Make `text` a label's value: one line of valid UTF-8, 100 characters at most; `default` if nothing is left."""
     return clean(text, MAX_LABEL_CHARACTERS) or default
 
 
 def instruction_label(step: Step) -> str:
-    """The value of the label `instruction` for a step: one of INSTRUCTIONS, else OTHER."""
+    """Give the value of the label `instruction` for a step: one of INSTRUCTIONS, else OTHER."""
     word = "MERGE" if step.kind is Kind.MERGE else step.instruction.upper() or step.kind.upper()
     return word if word in INSTRUCTIONS else "OTHER"
 
 
 def bucket_label(bounds: tuple[float, ...], value: float) -> str:
-    """The label `le` of the bucket that `value` falls in: the smallest bound that is not below it, else `+Inf`."""
+    """Give the label `le` of the bucket that `value` falls in: the smallest bound that is not below it, else `+Inf`."""
     index = bisect_left(bounds, value)
     return repr(bounds[index]) if index < len(bounds) else "+Inf"
 
 
 def contributions(build: Build, budget: LabelBudget) -> list[Contribution]:
-    """All changes that a finished build makes to the series that the catalog calls fed by the store.
+    """Give all changes that a finished build makes to the series that the catalog calls fed by the store.
 
     Counters are contributed with 0 as well, so that a series exists from the project's first build on. Gauges tell of
     the last build of one project and target; builds that are counted under `other` for want of room have none, as
@@ -103,7 +93,7 @@ def contributions(build: Build, budget: LabelBudget) -> list[Contribution]:
 
 
 def evictions(builder: str, records: int, size_bytes: int) -> list[Contribution]:
-    """What cache records that vanished between two readings add; zeros make the series exist."""
+    """Give what cache records that vanished between two readings add; zeros make the series exist."""
     labels = _labels(builder=label_value(builder, "unknown"))
     return [
         Contribution("build_cache_evicted_records_total", labels, _amount(records)),
@@ -154,7 +144,7 @@ def _durations(build: Build, where: Mapping[str, str]) -> Iterator[Contribution]
 def _observed(
     metric: str, bounds: tuple[float, ...], labels: Mapping[str, str], values: Iterable[float], build: Build
 ) -> Iterator[Contribution]:
-    """Observations of one histogram: per bucket their count and the largest as exemplar, and their sum."""
+    """Give observations of one histogram: per bucket their count and the largest as exemplar, and their sum."""
     amounts, at_ns, ref = sorted(map(_amount, values)), build.completed_ns or 0, build.ref
     buckets: defaultdict[str, list[float]] = defaultdict(list)
     for amount in amounts:
@@ -185,11 +175,11 @@ def _gauges(build: Build, at_ns: int, where: Mapping[str, str]) -> Iterator[Cont
 
 
 def layer_sizes(build: Build) -> list[tuple[str, int]]:
-    """The 20 largest layers that a build's steps put into its image: `NN INSTRUCTION` and bytes, largest first.
+    """Find the 20 largest layers that a build's steps put into its image: `NN INSTRUCTION` and bytes, largest first.
 
-    They are found from the last step that has a layer, back along each step's first input in its own stage, else its
-    first input that is an instruction: BuildKit lists the root file system first. NN counts the image's layers from 1,
-    those of the base image too where the image's number of layers is known. Empty without an image.
+    They are found from the last step that has a layer, back along the file system that each step stands on. NN counts
+    the image's layers from 1, those of the base image too where the image's number of layers is known. Empty without
+    an image.
     """
     if build.image is None:
         return []
@@ -204,19 +194,26 @@ def layer_sizes(build: Build) -> list[tuple[str, int]]:
 
 
 def _last_chain(build: Build) -> list[Step]:
-    """The steps that made the image, last one first; of several platforms the last one's."""
+    """Find the steps that made the image, last one first; of several platforms the last one's."""
     by_id = {step.id: step for step in build.steps}
     used = {parent for step in build.steps if step.kind in _ROOTED_KINDS for parent in step.inputs}
     step = next((s for s in reversed(build.steps) if s.layer is not None and s.id not in used), None)
-    chain: list[Step] = []
-    seen: set[str] = set()
-    while step is not None and step.id not in seen:
-        chain.append(step)
-        seen.add(step.id)
-        parents = [by_id[i] for i in step.inputs if i in by_id and by_id[i].kind in _ROOTED_KINDS]
-        stage = step.stage
-        step = next((p for p in parents if p.stage == stage), parents[0] if parents else None)
-    return chain
+    chain: dict[str, Step] = {}
+    while step is not None and step.id not in chain:
+        chain[step.id] = step
+        step = _stands_on(step, by_id)
+    return list(chain.values())
+
+
+def _stands_on(step: Step, by_id: Mapping[str, Step]) -> Step | None:
+    """Find the step that made a step's root file system; None on `FROM scratch`.
+
+    BuildKit lists the root file system first among a vertex' inputs, before what is copied or mounted (seen on 28.5).
+    On scratch there is none, so that the only input of a COPY --from is what it copies.
+    """
+    if step.kind in {Kind.COPY, Kind.ADD} and len(step.inputs) == 1 and "--from=" in step.command:
+        return None
+    return next((by_id[i] for i in step.inputs if i in by_id and by_id[i].kind in _ROOTED_KINDS), None)
 
 
 def _labels(**labels: str) -> Labels:
@@ -224,5 +221,5 @@ def _labels(**labels: str) -> Labels:
 
 
 def _amount(value: float | None) -> float:
-    """What may be added to a counter: 0 for what is unknown, negative (a clock that was set back) or not a number."""
+    """Give what may be added to a counter: 0 for what is unknown, negative (a clock that was set back) or not a number."""
     return float(value) if value is not None and math.isfinite(value) and value > 0 else 0.0

@@ -13,6 +13,9 @@ from graphlib import CycleError, TopologicalSorter
 
 from buildprof.model.step import Kind, Step
 
+SHORTEST_MARKED_SECONDS = 0.001
+"""A chain runs through hits as well, which take microseconds; marking them would only hide what took the time."""
+
 _PHASES: tuple[frozenset[Kind], ...] = (
     frozenset({Kind.DOCKERFILE}),
     frozenset({Kind.AUTH, Kind.METADATA, Kind.CACHE_IMPORT}),
@@ -69,7 +72,7 @@ def critical_path(steps: Sequence[Step]) -> CriticalPath:
 def with_critical_path(steps: Sequence[Step]) -> tuple[tuple[Step, ...], float | None]:
     """The steps with the critical path marked and their slack, and its length in seconds (None without steps).
 
-    A step of no length is on no path, and one that never ran has no slack.
+    A step that took no time to speak of is not marked, and one that never ran has no slack.
     """
     if not steps:
         return (), None
@@ -78,7 +81,7 @@ def with_critical_path(steps: Sequence[Step]) -> tuple[tuple[Step, ...], float |
     marked = tuple(
         replace(
             step,
-            on_critical_path=step.id in on_path and bool(step.duration_seconds),
+            on_critical_path=step.id in on_path and (step.duration_seconds or 0.0) >= SHORTEST_MARKED_SECONDS,
             slack_seconds=None if step.duration_seconds is None else path.slack_seconds[step.id],
         )
         for step in steps

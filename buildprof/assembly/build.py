@@ -33,6 +33,7 @@ class ImageFacts:
     """What the engine says of a build's result: its history newest first, its size in bytes and its layers."""
 
     id: str
+    tags: tuple[str, ...] = ()
     size_bytes: int | None = None
     layers: int | None = None
     history: tuple[HistoryEntry, ...] = ()
@@ -65,6 +66,7 @@ def assemble(inputs: BuildInputs) -> Build:
     record, placement, redactor = inputs.record, inputs.placement, inputs.redactor
     attrs = record.frontend_attrs
     text = inputs.provenance.dockerfile_text or inputs.dockerfile_text
+    as_written = redactor.for_build({})  # the Dockerfile's own text has no argument's value filled in
     config = record.exporter_response.get("containerimage.config", "")
     steps = make_steps(
         inputs.facts.vertices,
@@ -73,7 +75,8 @@ def assemble(inputs: BuildInputs) -> Build:
             completed_ns=record.completed_ns,
             identity_prefix=f"{placement.project}\0{placement.target}",
             redact=redactor.text,
-            dockerfile=parse(text) if text else None,
+            redact_written=as_written.text,
+            dockerfile=parse(text, build_arguments(record)) if text else None,
             provenance=inputs.provenance,
             layer_sizes=layer_sizes(inputs.image.history, config) if inputs.image else (),
             usage=inputs.usage,
@@ -95,8 +98,8 @@ def assemble(inputs: BuildInputs) -> Build:
         group=placement.group,
         directory=placement.directory,
         dockerfile=_attribute(attrs, "filename") or placement.dockerfile,
-        dockerfile_digest=_text_digest(text),
-        dockerfile_text=redactor.text(text),
+        dockerfile_digest=text_digest(text),
+        dockerfile_text=as_written.text(text),
         context=redactor.text(_attribute(attrs, "context") or placement.context),
         platforms=_platforms(record, steps),
         completed_ns=record.completed_ns,
@@ -108,7 +111,8 @@ def assemble(inputs: BuildInputs) -> Build:
     )
 
 
-def _text_digest(text: str) -> str:
+def text_digest(text: str) -> str:
+    """The SHA-256 of a Dockerfile's text, in hex; "" of none."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() if text else ""
 
 
@@ -142,7 +146,7 @@ def _image(record: BuildRecord, inputs: BuildInputs) -> Image | None:
     names = [attrs.get("name", "") for _, attrs in record.exporters] or [response.get("image.name", "")]
     tags = tuple(dict.fromkeys(name.strip() for one in names for name in one.split(",") if name.strip()))
     if inputs.image is not None:
-        return Image(inputs.image.id, tags, inputs.image.size_bytes, inputs.image.layers)
+        return Image(inputs.image.id, tags or inputs.image.tags, inputs.image.size_bytes, inputs.image.layers)
     return Image(image_id[:200], tags) if image_id or (tags and record.error_code is None) else None
 
 
@@ -151,12 +155,17 @@ def _vcs(attrs: Mapping[str, str], redactor: Redactor) -> Vcs | None:
     return Vcs(redactor.text(source), revision) if source or revision else None
 
 
+def build_arguments(record: BuildRecord) -> dict[str, str]:
+    """The build arguments that were given, in clear."""
+    attrs = record.frontend_attrs
+    return {key.removeprefix(_BUILD_ARG): value for key, value in attrs.items() if key.startswith(_BUILD_ARG)}
+
+
 def _options(record: BuildRecord, steps: Sequence[Step], redactor: Redactor) -> Options:
     attrs = record.frontend_attrs
-    arguments = {key.removeprefix(_BUILD_ARG): value for key, value in attrs.items() if key.startswith(_BUILD_ARG)}
     # The record does not tell where the cache went; the step's name tells the kind of place.
     cache_to = tuple(step.name.removeprefix("exporting cache to ") for step in steps if step.kind is Kind.CACHE_EXPORT)
-    values, hashes = redactor.build_args(arguments)
+    values, hashes = redactor.build_args(build_arguments(record))
     return Options(
         no_cache="no-cache" in attrs,
         build_args=values,
@@ -175,7 +184,7 @@ def _cache_imports(attrs: Mapping[str, str], redactor: Redactor) -> tuple[str, .
     found: list[str] = []
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict):
-            options = entry.get("Attrs") if isinstance(entry.get("Attrs"), dict) else {}
+            options = entry["Attrs"] if isinstance(entry.get("Attrs"), dict) else {}
             words = [f"type={entry.get('Type', '')}", *(f"{key}={value}" for key, value in options.items())]
             found.append(redactor.text(",".join(words))[:MAX_ATTRIBUTE_CHARS])
     found += [redactor.text(one) for one in attrs.get("cache-from", "").split(",") if one]

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 from buildprof.model.step import Kind
 
-_NUMBERED = re.compile(r"\[(?P<words>(?:[^\]\s]+\s+){0,3}?)\s*(?P<position>\d{1,6})/(?P<of>\d{1,6})\] ?(?P<text>.*)", re.DOTALL)
+_NUMBERED = re.compile(
+    r"\[(?P<words>(?:[^\]\s]+\s+){0,3}?)\s*(?P<position>\d{1,6})/(?P<of>\d{1,6})\] ?(?P<text>.*)", re.DOTALL
+)
 _BRACKETED = re.compile(r"\[(?P<word>internal|auth|context)\b[^\]]*\] ?(?P<text>.*)", re.DOTALL)
 _PLATFORM = re.compile(r"(?:linux|windows|darwin|freebsd|wasi|js|unknown)(?:\([^)]*\))?/[\w./()]+(?:->[\w./()]+)?")
 _KEYWORD = re.compile(r"(?P<keyword>[A-Za-z]+)\s*(?P<rest>.*)", re.DOTALL)

@@ -65,7 +65,9 @@ def parse_provenance(blob: bytes) -> Provenance:
         _mapping(definition.get("internalParameters")).get("buildConfig")
     )
     run_metadata = _mapping(_mapping(document.get("runDetails")).get("metadata"))
-    metadata = _mapping(_mapping(document.get("metadata")).get(_METADATA_V02)) or _mapping(run_metadata.get(_METADATA_V1))
+    metadata = _mapping(_mapping(document.get("metadata")).get(_METADATA_V02)) or _mapping(
+        run_metadata.get(_METADATA_V1)
+    )
     materials = document.get("materials") or definition.get("resolvedDependencies")
     resources = {
         str(_mapping(step).get("id")): _resources(_mapping(step).get("resourceUsage"))

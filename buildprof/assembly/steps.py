@@ -19,17 +19,23 @@ from buildprof.model.step import CACHEABLE_KINDS, Interval, Kind, Layer, Outcome
 
 MAX_COMMAND_CHARS = 4_000
 _DIGEST_TRANSFER = re.compile(r"sha256:[0-9a-f]{64}")
+_RUN_FLAGS = re.compile(r"^(?:--[a-z]+=\S*\s+)+")
 _NO_PROVENANCE = StepFacts()
 
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What a build's steps are read with. `bounds` are the build's, to clip to; an end of None is now unknown."""
+    """What a build's steps are read with.
+
+    `started_ns` and `completed_ns` are the build's, to clip to; None while it runs. `redact` is for texts in which
+    arguments are filled in, as names and errors, `redact_written` for what stands in the Dockerfile.
+    """
 
     started_ns: int
     completed_ns: int | None
     identity_prefix: str
     redact: Callable[[str], str]
+    redact_written: Callable[[str], str]
     dockerfile: Dockerfile | None = None
     provenance: Provenance = field(default_factory=Provenance)
     layer_sizes: Sequence[int] = ()
@@ -101,7 +107,9 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
 def _intervals(vertex: VertexFacts, context: StepContext) -> list[Interval]:
     """The union of a vertex' runs within the build. A run without an end lasts to the end of the build, if that is known."""
     runs = [
-        Interval(run.started_ns, run.completed_ns if run.completed_ns is not None else context.completed_ns or run.started_ns)
+        Interval(
+            run.started_ns, run.completed_ns if run.completed_ns is not None else context.completed_ns or run.started_ns
+        )
         for run in vertex.runs.values()
     ]
     clip = None if context.completed_ns is None else Interval(context.started_ns, context.completed_ns)
@@ -128,20 +136,21 @@ def _place(vertex: VertexFacts, name: VertexName, context: StepContext) -> _Plac
     if (instruction.stage, instruction.position) != (name.stage, name.position) and instruction.position is not None:
         stage = instruction.stage if name.stage else ""
         name = replace(name, stage=stage, position=instruction.position, of=instruction.of)
-    command = context.redact(instruction.command)[:MAX_COMMAND_CHARS]
+    command = context.redact_written(instruction.command)[:MAX_COMMAND_CHARS]
     return _Place(name, instruction, _display_name(name, command), command)
 
 
 def _instruction(digest: str, name: VertexName, context: StepContext) -> Instruction | None:
     if context.dockerfile is None or name.position is None:
         return None
-    by_name = locate(context.dockerfile, name.stage, name.position)
+    by_name = locate(context.dockerfile, name.stage, name.position, name.of, name.instruction)
     locations = context.provenance.steps.get(digest, _NO_PROVENANCE).locations
     if not locations or (by_name is not None and _first_line(by_name) in {first for first, _ in locations}):
         return by_name
     first_lines = {first for first, _ in locations}
     return next(
-        (one for stage in context.dockerfile.stages for one in stage.instructions if _first_line(one) in first_lines), by_name
+        (one for stage in context.dockerfile.stages for one in stage.instructions if _first_line(one) in first_lines),
+        by_name,
     )
 
 
@@ -159,8 +168,9 @@ def _record_names(vertex: VertexFacts, place: _Place, context: StepContext) -> l
     """The descriptions that this step's cache record may have."""
     if place.name.kind is Kind.RUN:
         expanded = parse_name(vertex.name, context.client_prefix).command
-        written = place.instruction.command if place.instruction else expanded
-        return [run_description(command) for command in dict.fromkeys((written, expanded))]
+        written = place.instruction.body or place.instruction.command if place.instruction else expanded
+        commands = (_RUN_FLAGS.sub("", command) for command in (written, expanded))
+        return [run_description(command) for command in dict.fromkeys(commands)]
     return [without_client_prefix(vertex.name, context.client_prefix)] if place.name.kind in CACHEABLE_KINDS else []
 
 
@@ -195,7 +205,9 @@ def _with_identities(steps: Sequence[Step], prefix: str) -> tuple[Step, ...]:
     """
     seen: Counter[str] = Counter()
     named: dict[str, str] = {}
-    for step in sorted((one for one in steps if one.cacheable), key=lambda one: (one.platform, one.stage, one.position or 0)):
+    for step in sorted(
+        (one for one in steps if one.cacheable), key=lambda one: (one.platform, one.stage, one.position or 0)
+    ):
         text = " ".join(step.command.split()) if step.lines else f"#{step.position}/{step.of}"
         key = "\0".join((prefix, step.platform, step.stage, step.kind.value, step.instruction, text))
         seen[key] += 1

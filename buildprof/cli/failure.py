@@ -18,9 +18,8 @@ _EXIT_CODES = {
     "buildprof.store.errors.Ambiguous": EXIT_USAGE,
     "buildprof.store.errors.StoreError": EXIT_UNREACHABLE,
     "buildprof.sources.endpoint.EndpointError": EXIT_UNREACHABLE,
-    "sqlalchemy.exc.ArgumentError": EXIT_USAGE,
-    "sqlalchemy.exc.NoSuchModuleError": EXIT_USAGE,
-    "sqlalchemy.exc.DBAPIError": EXIT_UNREACHABLE,
+    "buildprof.agent.AlreadyRunning": EXIT_UNREACHABLE,
+    "buildprof.web.server.ListenError": EXIT_USAGE,
 }
 """By name, so that nothing is imported only to be told apart from."""
 
@@ -43,7 +42,8 @@ def describe_failure(error: Exception) -> Failure | None:
     """The line and exit code for an error that is nobody's bug; None for a bug."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "buildprof"
-        return Failure(f"{clean(error.format_message(), 500)} See `{command} --help`.", EXIT_USAGE)
+        said = clean(error.format_message(), 500).rstrip(".")
+        return Failure(f"{said}. See `{command} --help`.", EXIT_USAGE)
     if isinstance(error, click.ClickException):
         return Failure(clean(error.format_message(), 500), error.exit_code)
     for kind in type(error).__mro__:
@@ -54,7 +54,4 @@ def describe_failure(error: Exception) -> Failure | None:
 
 
 def _first_line(error: Exception) -> str:
-    """SQLAlchemy adds the statement and its parameters on further lines; the driver's own words are enough."""
-    cause = getattr(error, "orig", None) or error
-    first = next(iter(str(cause).strip().splitlines()), type(error).__name__)
-    return f"store: {clean(first, 500)}" if cause is not error else clean(first, 500)
+    return clean(next(iter(str(error).strip().splitlines()), type(error).__name__), 500)

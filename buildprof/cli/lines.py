@@ -23,7 +23,7 @@ Line = list[Span]
 PIPE_WIDTH = 80
 MIN_WIDTH, MAX_WIDTH = 60, 160
 
-_ASCII = str.maketrans({"–": "-", "─": "-", "·": "-", "…": "~", **dict.fromkeys("▏▎▍▌▋▊▉█▐▕", "#")})
+_ASCII = str.maketrans({"\N{EN DASH}": "-", "─": "-", "·": "-", "…": "~", **dict.fromkeys("▏▎▍▌▋▊▉█▐▕", "#")})
 
 
 def output_width() -> int:
@@ -34,18 +34,43 @@ def output_width() -> int:
 
 
 def fit(text: object, width: int, align: Literal["left", "right"] = "left") -> str:
-    """Cleaned text in exactly `width` columns; what is cut off leaves an ellipsis. Wide characters take two."""
-    shown = shorten(text, width)
-    padding = " " * (width - cell_len(shown))
-    return padding + shown if align == "right" else shown + padding
+    """Cleaned text in exactly `width` columns."""
+    return pad(clean(text), width, align)
 
 
 def shorten(text: object, width: int) -> str:
     """Cleaned text in at most `width` columns."""
-    shown = clean(text)
-    if cell_len(shown) <= width:
-        return shown
-    return set_cell_size(shown, width - 1).rstrip() + "…" if width > 0 else ""
+    return cut(clean(text), width)
+
+
+def pad(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
+    """Text that is clean already in exactly `width` columns."""
+    shown = cut(text, width)
+    padding = " " * (width - cell_len(shown))
+    return padding + shown if align == "right" else shown + padding
+
+
+def cut(text: str, width: int) -> str:
+    """Text that is clean already in at most `width` columns, of which wide characters take two.
+
+    What is cut off leaves an ellipsis.
+    """
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
+
+
+def wrap(text: str, width: int, most: int) -> list[str]:
+    """Words of clean text in at most `most` lines of `width` columns; the last line is cut short."""
+    lines: list[str] = []
+    rest = text
+    while rest and len(lines) < most - 1 and cell_len(rest) > width:
+        head = set_cell_size(rest, width + 1)
+        at = head.rfind(" ", width // 3)
+        at = at if at > 0 else len(set_cell_size(rest, width).rstrip())
+        lines.append(rest[:at].rstrip())
+        rest = rest[at:].lstrip()
+    return [*lines, cut(rest, width)] if rest else lines
 
 
 def plain(line: Line) -> str:

@@ -10,11 +10,13 @@ from typing import NoReturn
 
 import click
 
+from buildprof.cli.documented import write_examples
 from buildprof.cli.failure import EXIT_USAGE, describe_failure
 
 COMMANDS = (
     "agent", "builds", "show", "projects", "compare", "import", "doctor", "catalog", "version",
 )  # fmt: skip
+EXAMPLES = ("buildprof agent", "buildprof show last", "buildprof builds --project shop --since 7d")
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 EXIT_BUG = 70
@@ -23,10 +25,17 @@ EXIT_BUG = 70
 class LazyGroup(click.Group):
     """A group whose commands live in `buildprof.cli.<name>_command`, as `command`, loaded when needed."""
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples, then what click would."""
+        write_examples(formatter, EXAMPLES)
+        super().format_epilog(ctx, formatter)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Name the commands in the order in which one meets them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's
+        """Import a command."""
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(f"buildprof.cli.{cmd_name}_command").command
@@ -44,12 +53,6 @@ def cli() -> None:
     `buildprof agent` watches an engine; the other commands ask its store and
     need no running agent. A build's REF is its ref, a unique prefix of it, or
     `last`.
-
-    \b
-    Examples:
-      buildprof agent
-      buildprof show last
-      buildprof builds --project shop --since 7d
     """
 
 

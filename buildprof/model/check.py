@@ -16,9 +16,13 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. `detail` says what was found, `remedy` what to do about it ("" if nothing)."""
+    """One thing that was looked at. `detail` says what was found, `remedy` what to do about it ("" if nothing).
+
+    `observes` is true for what facts of builds come from, false for the rest, such as the store's directory.
+    """
 
     name: str
     status: CheckStatus
     detail: str
     remedy: str = ""
+    observes: bool = True

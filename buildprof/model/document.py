@@ -6,7 +6,7 @@ sizes bytes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from buildprof.model.build import Build, BuildError, Image, Options, Summary, Vcs
 from buildprof.model.check import Check
@@ -117,7 +117,7 @@ def _summary(summary: Summary) -> Document:
         "cacheable_steps": summary.cacheable_steps,
         "cache_hits": summary.cache_hits,
         "cache_misses": summary.cache_misses,
-        "hit_ratio": None if summary.hit_ratio is None else round(summary.hit_ratio, 6),
+        "hit_ratio": _ratio(summary.hit_ratio),
         "executed_seconds": _seconds(summary.executed_seconds),
         "saved_seconds": _seconds(summary.saved_seconds),
         "critical_path_seconds": _seconds(summary.critical_path_seconds),
@@ -155,3 +155,57 @@ def _time(time_ns: int | None) -> str | None:
 def _seconds(seconds: float | None) -> float | None:
     """Nine digits are what the engine gives; more are the noise of binary fractions."""
     return None if seconds is None else round(seconds, 9)
+
+
+class TargetFigures(Protocol):
+    """What the store knows of one target of one project, over its recent builds. None is unknown."""
+
+    @property
+    def project(self) -> str: ...  # noqa: D102  # the class tells
+    @property
+    def target(self) -> str: ...  # noqa: D102  # the class tells
+    @property
+    def builds(self) -> int: ...  # noqa: D102  # the class tells
+    @property
+    def failures(self) -> int: ...  # noqa: D102  # the class tells
+    @property
+    def last_started_ns(self) -> int: ...  # noqa: D102  # the class tells
+    @property
+    def hit_ratio(self) -> float | None: ...  # noqa: D102  # the class tells
+    @property
+    def executed_seconds(self) -> float: ...  # noqa: D102  # the class tells
+    @property
+    def saved_seconds(self) -> float | None: ...  # noqa: D102  # the class tells
+    @property
+    def median_duration_seconds(self) -> float | None: ...  # noqa: D102  # the class tells
+    @property
+    def last_duration_seconds(self) -> float | None: ...  # noqa: D102  # the class tells
+    @property
+    def trend(self) -> float | None: ...  # noqa: D102  # the class tells
+    @property
+    def image_size_bytes(self) -> int | None: ...  # noqa: D102  # the class tells
+    @property
+    def previous_image_size_bytes(self) -> int | None: ...  # noqa: D102  # the class tells
+
+
+def project_document(figures: TargetFigures) -> Document:
+    """One line of `projects`. `trend` is the last duration over the median of the recent ones."""
+    return {
+        "project": figures.project,
+        "target": figures.target,
+        "builds": figures.builds,
+        "failures": figures.failures,
+        "last_started_at": rfc3339(figures.last_started_ns),
+        "hit_ratio": _ratio(figures.hit_ratio),
+        "executed_seconds": _seconds(figures.executed_seconds),
+        "saved_seconds": _seconds(figures.saved_seconds),
+        "median_duration_seconds": _seconds(figures.median_duration_seconds),
+        "last_duration_seconds": _seconds(figures.last_duration_seconds),
+        "trend": _ratio(figures.trend),
+        "image_size_bytes": figures.image_size_bytes,
+        "previous_image_size_bytes": figures.previous_image_size_bytes,
+    }
+
+
+def _ratio(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, 6)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 import subprocess
@@ -18,6 +17,10 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 
 class EndpointError(Exception):
     """The engine cannot be reached; the message is one line that says why and what to do."""
+
+
+class UnsupportedError(EndpointError):
+    """The endpoint answers, but does not offer what was asked of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ async def open_transport(endpoint: Endpoint, protocol_factory: Callable[[], asyn
             elif parts.scheme == "tcp":
                 context = endpoint.tls_context()
                 port = parts.port or (2376 if context else 2375)
-                await loop.create_connection(protocol_factory, parts.hostname, port, ssl=context)
+                await loop.create_connection(protocol_factory, parts.hostname or "", port, ssl=context)
             else:
                 await loop.create_unix_connection(protocol_factory, sock=_dial_ssh(endpoint))
     except TimeoutError as error:
@@ -110,6 +113,6 @@ def _dial_ssh(endpoint: Endpoint) -> socket.socket:
     command += ["--", parts.hostname or "", "docker", "system", "dial-stdio"]
     with theirs, contextlib.ExitStack() as on_error:
         on_error.callback(ours.close)
-        subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ)
+        subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL)
         on_error.pop_all()
     return ours

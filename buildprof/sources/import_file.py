@@ -28,5 +28,7 @@ def detect(file: io.BufferedReader) -> FileKind:
     """
     first = file.peek(1)[:1]
     if not first:
-        raise ImportFormatError("the file is empty; expected the output of --progress=rawjson or a .dockerbuild archive")
+        raise ImportFormatError(
+            "the file is empty; expected the output of --progress=rawjson or a .dockerbuild archive"
+        )
     return FileKind.ARCHIVE if first == _GZIP_FIRST_BYTE else FileKind.PROGRESS

@@ -63,13 +63,17 @@ class ProgressLog:
             except ValueError as error:
                 raise ImportFormatError(f"line {first_line}: {error}; {_EXPECTED}") from None
         if not found:
-            raise ImportFormatError(f"no build progress in {self._line_number} lines; {_EXPECTED}, or a .dockerbuild archive")
+            raise ImportFormatError(
+                f"no build progress in {self._line_number} lines; {_EXPECTED}, or a .dockerbuild archive"
+            )
 
     def _next_line(self, limit_bytes: int) -> bytes:
         line = self.file.readline(limit_bytes + 1)
         self._line_number += bool(line)
         if len(line) > limit_bytes:
-            raise ImportFormatError(f"line {self._line_number}: more than {MAX_OBJECT_BYTES >> 20} MiB in one object; {_EXPECTED}")
+            raise ImportFormatError(
+                f"line {self._line_number}: more than {MAX_OBJECT_BYTES >> 20} MiB in one object; {_EXPECTED}"
+            )
         return line
 
     def _skip(self, line: bytes) -> None:
@@ -162,9 +166,7 @@ def _log(entry: dict[str, Any]) -> VertexLog:
         data = base64.b64decode(_typed(entry, "data", str, ""), validate=True)
     except ValueError:
         raise ValueError('"data" that is not base64') from None
-    return VertexLog(
-        _text(entry, "vertex", _MAX_ID_CHARS), data, _count(entry, "stream"), _time(entry, "timestamp")
-    )
+    return VertexLog(_text(entry, "vertex", _MAX_ID_CHARS), data, _count(entry, "stream"), _time(entry, "timestamp"))
 
 
 def _objects(document: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS:.0f}s'")
+        cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS * 1e3:.0f}ms'")
         # A writer that has lost its network would hold the lock of the store until the kernel gives it up.
         cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
     connection.commit()
@@ -160,7 +160,7 @@ def _explain(url: URL, error: BaseException, *, lost: bool = False) -> str:
     if any(words in said for words in ("readonly", "unable to open", "disk is full", "disk I/O")):
         return f"{name}: cannot be written: {said}"
     if "locked" in said or "lock timeout" in said:
-        return f"{name}: another process has held the store for more than {BUSY_SECONDS:.0f} s"
+        return f"{name}: another process has held the store for more than {BUSY_SECONDS:g} s"
     if lost and url.get_backend_name() == "postgresql":
         return f"{name}: cannot be reached: {said}"
     return f"{name}: {said}"

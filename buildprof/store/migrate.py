@@ -42,7 +42,9 @@ def _is_current(connection: Connection) -> bool:
         return False
     stamp = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if stamp is not None and stamp not in REVISIONS:
-        raise StoreError(f"the store was made by a newer version of buildprof (schema {stamp[:40]!r}): upgrade buildprof")
+        raise StoreError(
+            f"the store was made by a newer version of buildprof (schema {stamp[:40]!r}): upgrade buildprof"
+        )
     return bool(stamp == REVISIONS[-1])
 
 

@@ -105,12 +105,13 @@ def build_row(key: int, build: Build) -> tuple[Any, ...]:
 
 
 def build_from(row: Row[Any], dockerfile_text: str = "", steps: tuple[Step, ...] = ()) -> Build:
-    """The build that a row of `builds` holds, all columns in order; more columns after them are ignored."""
+    """Make the build that a row of `builds` holds, all columns in order; more columns after them are ignored."""
+    columns: Sequence[Any] = row
     (
         _, ref, builder, generation, engine_name, engine_version, source, project, target, status,
         started_ns, completed_ns, group, directory, dockerfile, dockerfile_digest, context, platforms,
         error, image, image_size_bytes, vcs, options, *summary,
-    ) = row  # fmt: skip
+    ) = columns  # fmt: skip
     no_cache, build_args, hashes, cache_from, cache_to = json.loads(options)
     return Build(
         ref=ref,
@@ -204,24 +205,23 @@ def _dump_inputs(inputs: tuple[str, ...], ordinals: dict[str, int]) -> str:
 
 
 def _dump_resources(used: Resources) -> str:
-    return _dump(
-        [used.cpu_seconds, used.memory_peak_bytes, used.read_bytes, used.written_bytes, used.network_bytes]
-    )
+    return _dump([used.cpu_seconds, used.memory_peak_bytes, used.read_bytes, used.written_bytes, used.network_bytes])
 
 
 def steps_from(rows: Sequence[Row[Any]]) -> tuple[Step, ...]:
-    """The steps of one build from its rows of `steps`, all columns in order, sorted by ordinal."""
-    ids = [row[2] for row in rows]
+    """Make the steps of one build from its rows of `steps`, all columns in order, sorted by ordinal."""
+    ids = [row.id for row in rows]
     return tuple(_step(row, ids) for row in rows)
 
 
 def _step(row: Row[Any], ids: list[str]) -> Step:
+    columns: Sequence[Any] = row
     (
         _, _, step_id, name, kind, outcome, stage, position, of, platform, instruction, command, identity,
         first_line, last_line, inputs, cacheable, started_ns, completed_ns, duration_seconds, on_critical_path,
         slack_seconds, saved_seconds, transferred_bytes, layer_digest, layer_size_bytes, layer_compressed_bytes,
         stored_bytes, resources, error,
-    ) = row  # fmt: skip
+    ) = columns  # fmt: skip
     return Step(
         id=step_id,
         name=name,

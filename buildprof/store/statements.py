@@ -6,6 +6,7 @@ cost more than the rows do.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -33,7 +34,7 @@ from sqlalchemy.sql import ClauseElement
 from buildprof.model.build import UNKNOWN_PROJECT
 from buildprof.store import schema
 
-_EMPTY = literal_column("''")
+_EMPTY: ColumnElement[str] = literal_column("''")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class Statements:
     """A row of `engine_events`, left out if there."""
     upsert_cursor: str
     """A row of `cursors`."""
+    last_key: str
+    """The highest key of a build, 0 if there is none."""
+    last_seq: str
+    """A scope → the highest seq of its series, 0 if it has none."""
     known_of: str
     """Refs → (ref, builder, key, status, generation) of stored builds; the last three null for counted ones."""
     history_of: str
@@ -69,10 +74,8 @@ class Statements:
     lists_are_json: bool
 
     def as_list(self, values: list[str]) -> object:
-        """A list as the parameter of a `*_of` statement."""
-        from json import dumps  # noqa: PLC0415
-
-        return dumps(values) if self.lists_are_json else values
+        """Prepare a list as the parameter of a `*_of` statement."""
+        return json.dumps(values) if self.lists_are_json else values
 
 
 def compile_statements(dialect: Dialect) -> Statements:
@@ -83,6 +86,7 @@ def compile_statements(dialect: Dialect) -> Statements:
 
     builds, steps, counted = schema.builds, schema.steps, schema.counted_builds
     history = schema.step_history
+    zero: ColumnElement[int] = literal_column("0")
     known = (
         select(builds.c.ref, builds.c.builder, builds.c.key, builds.c.status, builds.c.generation)
         .where(_is_one_of(dialect, builds.c.ref))
@@ -112,6 +116,12 @@ def compile_statements(dialect: Dialect) -> Statements:
         upsert_dockerfile=text(_upsert_dockerfile(dialect)),
         insert_events=text(_insert(dialect, schema.engine_events).on_conflict_do_nothing()),
         upsert_cursor=text(_upsert(dialect, schema.cursors)),
+        last_key=text(select(func.coalesce(func.max(builds.c.key), zero))),
+        last_seq=text(
+            select(func.coalesce(func.max(schema.series.c.seq), zero)).where(
+                schema.series.c.scope == bindparam("scope", type_=Text)
+            )
+        ),
         known_of=text(known),
         history_of=text(select(history.c.identity, history.c.durations).where(_is_one_of(dialect, history.c.identity))),
         lists_are_json=dialect.name == "sqlite",
@@ -168,7 +178,7 @@ def _upsert_dockerfile(dialect: Dialect) -> ClauseElement:
     stored, statement = schema.dockerfiles.c, _insert(dialect, schema.dockerfiles)
     new = statement.excluded
     later = new.last_used_ns >= stored.last_used_ns
-    unknown = literal_column(f"'{UNKNOWN_PROJECT}'")
+    unknown: ColumnElement[str] = literal_column(f"'{UNKNOWN_PROJECT}'")
     text_is_better = (new.text != _EMPTY) & (later | (stored.text == _EMPTY))
     place_is_better = (new.project != unknown) & (later | (stored.project == unknown))
     return statement.on_conflict_do_update(

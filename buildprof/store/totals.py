@@ -25,7 +25,7 @@ KEPT_DURATIONS = 5
 
 
 def fold(contributions: Iterable[Contribution]) -> tuple[dict[SeriesKey, SeriesState], dict[SeriesKey, SeriesState]]:
-    """What is to be added to series, and what they are to be set to. A series is fed by one effect only."""
+    """Fold into what is to be added to series, and what they are to be set to. A series is fed by one effect only."""
     added: dict[SeriesKey, SeriesState] = {}
     replaced: dict[SeriesKey, SeriesState] = {}
     for new in contributions:
@@ -56,12 +56,12 @@ def executed_durations(build: Build) -> dict[str, Durations]:
 
 
 def newest(*lists: Durations) -> Durations:
-    """The last few of several lists, newest first, whatever the order in which they came."""
+    """Pick the last few of several lists, newest first, whatever the order in which they came."""
     return sorted((pair for durations in lists for pair in durations), reverse=True)[:KEPT_DURATIONS]
 
 
 def history_key(identity: str) -> str:
-    """An identity as it stands in an index: itself, or its digest where it is long."""
+    """Give an identity as it stands in an index: itself, or its digest where it is long."""
     if len(identity) <= 128 and identity.isascii() and "\0" not in identity:
         return identity
     return "sha256:" + hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, select
 
-from buildprof.model.build import UNKNOWN_PROJECT, Build, Status
+from buildprof.model.build import Build, Status
 from buildprof.model.events import EngineEvent
 from buildprof.model.series import Contribution
 from buildprof.store import schema
@@ -30,6 +30,11 @@ from buildprof.store.totals import (
 
 BuildKey = tuple[str, str]
 """(builder, ref): what a build is known by."""
+
+Rank = tuple[bool, int]
+"""(finished, generation): a build replaces one of no higher rank."""
+
+Row = tuple[Any, ...]
 
 
 class Writer:
@@ -53,8 +58,8 @@ class Writer:
     def save_build(self, build: Build, contributions: Sequence[Contribution] = (), *, scope: str) -> bool:
         """Store a build with its steps; tell whether its contributions were added to the series of `scope` now.
 
-        A build that is stored already is replaced if it was running, or if the new one is finished and of no lower
-        generation. Contributions of a build are added once, when it is first seen finished, in the same transaction;
+        A stored build is replaced by one of the same or a later generation, a running one by any finished one, a
+        finished one never by a running one. Contributions of a build are added once, when it is first seen finished, in the same transaction;
         so are the durations of its executed steps to their history.
         """
         return (build.builder, build.ref) in self.save_builds([(build, contributions)], scope=scope)
@@ -65,24 +70,22 @@ class Writer:
         Returns (builder, ref) of those whose contributions were added now.
         """
         with self._transaction() as connection:
-            stored, counted = self._known(connection, batch)
-            last: dict[BuildKey, Build] = {}
-            newly: dict[BuildKey, tuple[Build, Sequence[Contribution]]] = {}
+            stored, counted = self._known(connection, [build for build, _ in batch])
+            ranks = {key: rank for key, (_, rank) in stored.items()}
+            to_save: dict[BuildKey, Build] = {}
+            to_count: dict[BuildKey, tuple[Build, Sequence[Contribution]]] = {}
             for build, contributions in batch:
                 key = (key_text(build.builder), key_text(build.ref))
-                standing = last[key] if key in last else stored.get(key, (0, None))[1]
-                if _replaces(_rank(build), None if standing is None else _rank_of(standing)):
-                    last[key] = build
-                if build.status is not Status.RUNNING and key not in counted and key not in newly:
-                    newly[key] = (build, contributions)
-            self._save_rows(connection, last, {key: row_key for key, (row_key, _) in stored.items()})
-            if newly:
-                connection.exec_driver_sql(
-                    self._statements.insert_counted, [(ref, builder) for builder, ref in newly]
-                )
-                self._add(connection, (one for _, many in newly.values() for one in many), scope)
-                self._record_durations(connection, [build for build, _ in newly.values()])
-        return {(build.builder, build.ref) for build, _ in newly.values()}
+                rank = _rank(build.status, build.generation)
+                if rank >= ranks.get(key, rank):
+                    ranks[key] = rank
+                    to_save[key] = build
+                if build.status is not Status.RUNNING and key not in counted:
+                    to_count.setdefault(key, (build, contributions))
+            self._save_rows(connection, to_save, {key: row_key for key, (row_key, _) in stored.items()})
+            if to_count:
+                self._count(connection, to_count, scope)
+        return {(build.builder, build.ref) for build, _ in to_count.values()}
 
     def apply_contributions(self, contributions: Iterable[Contribution], *, scope: str) -> None:
         """Change the series of `scope` by what does not come from a build."""
@@ -114,11 +117,11 @@ class Writer:
     def remember_dockerfile(self, digest: str, text: str, project: str, directory: str, *, at_ns: int) -> None:
         """Store a Dockerfile's redacted text and where it was last built; saving a build that has them does the same."""
         with self._transaction() as connection:
-            row = (key_text(digest), clean(text), key_text(project), clean(directory), at_ns)
+            row = _dockerfile_row(digest, text, project, directory, at_ns)
             connection.exec_driver_sql(self._statements.upsert_dockerfile, row)
 
     def claim_project_name(self, directory: str, preferred: str) -> str:
-        """The name of the project in a directory: the same for ever, and no other directory's; 100 characters at most.
+        """Give the project in a directory its name: the same for ever, no other's, and 100 characters at most.
 
         `preferred` if it is free, else with as many of the directory's parents before it as make it unique.
         """
@@ -153,17 +156,92 @@ class Writer:
             yield self._connection
 
     def _known(
-        self, connection: Connection, batch: Sequence[tuple[Build, Sequence[Contribution]]]
-    ) -> tuple[dict[BuildKey, tuple[int, tuple[str, int]]], set[BuildKey]]:
-        """What is stored of the builds of a batch, and which of them are counted."""
-        refs = self._statements.as_list([key_text(build.ref) for build, _ in batch])
-        stored: dict[BuildKey, tuple[int, tuple[str, int]]] = {}
+        self, connection: Connection, batch: Sequence[Build]
+    ) -> tuple[dict[BuildKey, tuple[int, Rank]], set[BuildKey]]:
+        """Row key and rank of the builds of a batch that are stored, and which of them are counted."""
+        refs = self._statements.as_list([key_text(build.ref) for build in batch])
+        stored: dict[BuildKey, tuple[int, Rank]] = {}
         counted: set[BuildKey] = set()
-        for ref, builder, row_key, status, generation in connection.exec_driver_sql(
-            self._statements.known_of, (refs, refs)
-        ):
+        rows = connection.exec_driver_sql(self._statements.known_of, (refs, refs))
+        for ref, builder, row_key, status, generation in rows:
             if row_key is None:
                 counted.add((builder, ref))
             else:
-                stored[builder, ref] = (row_key, (status, generation))
+                stored[builder, ref] = (row_key, _rank(status, generation))
         return stored, counted
+
+    def _save_rows(self, connection: Connection, batch: dict[BuildKey, Build], row_keys: dict[BuildKey, int]) -> None:
+        statements = self._statements
+        next_key = connection.exec_driver_sql(statements.last_key).scalar_one() + 1
+        inserted: list[Row] = []
+        steps: list[Row] = []
+        dockerfiles: list[Row] = []
+        for key, build in batch.items():
+            row_key = row_keys.get(key)
+            if row_key is None:
+                row_key = next_key
+                next_key += 1
+                inserted.append(build_row(row_key, build))
+            else:
+                connection.exec_driver_sql(statements.update_build, (*build_row(row_key, build)[1:], row_key))
+                connection.exec_driver_sql(statements.delete_steps, (row_key,))
+            steps += step_rows(row_key, build.steps)
+            if build.dockerfile_digest:
+                dockerfiles.append(
+                    _dockerfile_row(
+                        build.dockerfile_digest,
+                        build.dockerfile_text,
+                        build.project,
+                        build.directory,
+                        build.started_ns,
+                    )
+                )
+        _run(connection, statements.insert_builds, inserted)
+        _run(connection, statements.insert_steps, steps)
+        _run(connection, statements.upsert_dockerfile, dockerfiles)
+
+    def _count(
+        self, connection: Connection, batch: dict[BuildKey, tuple[Build, Sequence[Contribution]]], scope: str
+    ) -> None:
+        _run(connection, self._statements.insert_counted, [(ref, builder) for builder, ref in batch])
+        self._add(connection, (one for _, contributions in batch.values() for one in contributions), scope)
+        self._record_durations(connection, [build for build, _ in batch.values()])
+
+    def _add(self, connection: Connection, contributions: Iterable[Contribution], scope: str) -> None:
+        added, replaced = fold(contributions)
+        if not added and not replaced:
+            return
+        scope = key_text(scope)
+        # Nobody else writes until we commit, so that a reader who has seen a number has seen all below it.
+        seq = connection.exec_driver_sql(self._statements.last_seq, (scope,)).scalar_one() + 1
+        for statement, states in ((self._statements.add_series, added), (self._statements.set_series, replaced)):
+            _run(connection, statement, [(scope, *key, *state, seq) for key, state in states.items()])
+
+    def _record_durations(self, connection: Connection, builds: Iterable[Build]) -> None:
+        found: dict[str, Durations] = {}
+        for build in builds:
+            for identity, durations in executed_durations(build).items():
+                found.setdefault(identity, []).extend(durations)
+        if not found:
+            return
+        identities = self._statements.as_list(list(found))
+        for identity, text in connection.exec_driver_sql(self._statements.history_of, (identities,)):
+            found[identity] += load_durations(text)
+        kept = {identity: newest(durations) for identity, durations in found.items()}
+        rows: list[Row] = [(identity, dump_durations(last), last[0][0]) for identity, last in kept.items()]
+        _run(connection, self._statements.upsert_history, rows)
+
+
+def _rank(status: str, generation: int) -> Rank:
+    return (status != Status.RUNNING, generation)
+
+
+def _dockerfile_row(digest: str, text: str, project: str, directory: str, at_ns: int) -> Row:
+    return (key_text(digest), clean(text), key_text(project), clean(directory), at_ns)
+
+
+def _run(connection: Connection, statement: str, rows: list[Row]) -> None:
+    if len(rows) == 1:
+        connection.exec_driver_sql(statement, rows[0])
+    elif rows:
+        connection.exec_driver_sql(statement, rows)

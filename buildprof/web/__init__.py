@@ -1,0 +1,1 @@
+"""The HTTP face: health, metrics, the JSON API, live events, the page."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from buildprof.log import get_logger
 from buildprof.store.errors import Ambiguous, NotFound, StoreError
 
 MEDIA_TYPE = "application/problem+json"
 
-_log = structlog.get_logger(__name__)
+_log = get_logger("web")
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
@@ -27,31 +27,31 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
 
 
 def problem_body(status: int, detail: str) -> bytes:
-    """The document: `title` is the status' own phrase, `detail` what to do about it."""
+    """Make the document: `title` is the status' own phrase, `detail` what to do about it."""
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return json.dumps(document).encode()
 
 
 def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """A response that holds the document."""
+    """Make a response that holds the document."""
     return Response(problem_body(status, detail), status, headers, MEDIA_TYPE)
 
 
 async def on_problem(_request: Request, error: Exception) -> Response:
-    """Answers a Problem."""
+    """Answer a Problem."""
     assert isinstance(error, Problem)  # noqa: S101 - registered for nothing else
     return problem_response(error.status, error.detail)
 
 
 async def on_http_error(_request: Request, error: Exception) -> Response:
-    """Answers what the router raises: 404 and 405."""
+    """Answer what the router raises: 404 and 405."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     detail = {404: "there is nothing here", 405: "only GET and HEAD are allowed"}.get(error.status_code, "refused")
     return problem_response(error.status_code, detail, dict(error.headers or {}))
 
 
 async def on_store_error(_request: Request, error: Exception) -> Response:
-    """Answers what the store raises. The log has the reason, which may name a path or a server."""
+    """Answer what the store raises. The log has the reason, which may name a path or a server."""
     if isinstance(error, NotFound):
         return problem_response(404, "no build has this ref")
     if isinstance(error, Ambiguous):
@@ -61,7 +61,7 @@ async def on_store_error(_request: Request, error: Exception) -> Response:
 
 
 async def on_bug(_request: Request, _error: Exception) -> Response:
-    """Answers any other exception; the server logs its traceback."""
+    """Answer any other exception; the server logs its traceback."""
     return problem_response(500, "a fault of buildprof; the agent's log says more")
 
 

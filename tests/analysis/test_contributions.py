@@ -16,13 +16,12 @@ from buildprof.analysis.contributions import (
     contributions,
     evictions,
     instruction_label,
-    known_labels,
     label_value,
     layer_sizes,
 )
 from buildprof.exporters.prometheus.catalog import CATALOG
 from buildprof.model.build import Build, Engine, Image, Source, Status, Summary
-from buildprof.model.series import Contribution, Effect, Series
+from buildprof.model.series import Contribution, Effect
 from buildprof.model.step import Kind, Layer, Outcome, Step
 
 START_NS = 1_700_000_000_000_000_000
@@ -170,13 +169,9 @@ def test_builds_beyond_the_budget_are_counted_but_set_no_gauges():
 def test_labels_never_exceed_the_budget(names, max_projects, max_targets):
     known: dict[str, set[str]] = {}
     for project, target in names:
-        budget = LabelBudget(max_projects, max_targets, known)
-        series = [
-            Series(c.metric, c.labels, c.value)
-            for c in contributions(a_build(project=project, target=target), budget)
-        ]
-        for name, targets in known_labels(series).items():
-            known.setdefault(name, set()).update(targets)
+        labels = LabelBudget(max_projects, max_targets, known).place(project, target)
+        known.setdefault(labels[0], set()).add(labels[1])
+        assert LabelBudget(max_projects, max_targets, known).place(project, target) == labels
     assert len(known.keys() - {"other"}) <= max_projects
     assert all(len(targets - {"other"}) <= max_targets for targets in known.values())
 
@@ -218,6 +213,16 @@ def test_layers_of_a_stage_built_on_another_count_both():
         image=Image("sha256:i"),
     )
     assert layer_sizes(build) == [("02 RUN", 20), ("01 RUN", 10)]
+
+
+def test_layers_of_an_image_from_scratch_are_its_own():
+    build = a_build(
+        a_step("from", Kind.FROM, Outcome.NONE, cacheable=False),
+        a_step("make", stage="build", layer=Layer("sha256:1", 10), inputs=("from",)),
+        a_step("copy", Kind.COPY, stage="stage-1", command="--from=build /a /a", layer=Layer("", 5), inputs=("make",)),
+        image=Image("sha256:i", (), 5, 1),
+    )
+    assert layer_sizes(build) == [("01 COPY", 5)]
 
 
 def test_no_more_than_the_twenty_largest_layers_have_a_series():

@@ -1,9 +1,16 @@
-"""One throw-away Docker Engine: started, used through its socket, stopped by its pid, its mounts gone with it."""
+"""One throw-away Docker Engine: started, used through its socket, stopped by its pid, its mounts gone with it.
+
+dockerd runs in a mount namespace of its own, so a mount is gone when the last process of the engine is, and several
+engines can use one root file system at once: what they write there (/run, /tmp) is private to each.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -14,9 +21,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.engines.rootfs import EngineUnavailable, engine_rootfs
+from tests.engines.rootfs import EngineUnavailable, cache_lock, engine_rootfs
 
 _START_SECONDS = 60
+_RUN_ROOT = Path("/tmp")  # short, since a unix socket's path has 107 bytes at most
 
 
 @dataclass(slots=True)
@@ -59,30 +67,31 @@ class Engine:
             "LANG": "C.UTF-8",
         }
 
-    def docker(self, *arguments: str, cwd: Path | None = None, check: bool = True, **extra_env: str) -> subprocess.CompletedProcess[str]:
-        """Run the suite's docker client against this engine."""
-        return subprocess.run(
-            ["docker", *arguments], cwd=cwd, env=self.environment | extra_env, check=check, capture_output=True, text=True
+    def docker(
+        self, *arguments: str, cwd: Path | None = None, check: bool = True, **extra_env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the suite's docker client against this engine; a failure shows what the client said."""
+        command = ["docker", *arguments]
+        result = subprocess.run(
+            command, cwd=cwd, env=self.environment | extra_env, check=False, capture_output=True, text=True
         )
+        if check and result.returncode != 0:
+            error = subprocess.CalledProcessError(result.returncode, command, result.stdout, result.stderr)
+            error.add_note(result.stderr[-3000:])
+            raise error
+        return result
 
     def start(self) -> None:
         """Start dockerd in a mount namespace of its own and wait until it answers."""
         for directory in ("run", "home", "bin", "config/cli-plugins", "data", "exec"):
             (self.run_dir / directory).mkdir(parents=True, exist_ok=True)
         self._install_client()
-        script = f"""set -e
-            mount --bind {self.rootfs} {self.rootfs}
-            mount -t proc proc {self.rootfs}/proc
-            mount --rbind /sys {self.rootfs}/sys
-            mount --rbind /dev {self.rootfs}/dev
-            mkdir -p {self.rootfs}{self.run_dir}
-            mount --bind {self.run_dir} {self.rootfs}{self.run_dir}
-            exec chroot {self.rootfs} dockerd -H {self.host} --data-root {self.run_dir}/data \
-              --exec-root {self.run_dir}/exec --pidfile {self.run_dir}/docker.pid \
-              --bridge=none --iptables=false {" ".join(self.options)}"""
+        for stale in ("docker.pid", "exec/containerd/containerd.pid"):
+            # of a killed engine, all of which is gone; dockerd would wait 10 s for a process of that number, or refuse
+            (self.run_dir / stale).unlink(missing_ok=True)
         with (self.run_dir / "dockerd.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+                ["unshare", "--mount", "--propagation", "private", "sh", "-c", self._script()],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
@@ -92,6 +101,26 @@ class Engine:
                 self.stop()
                 raise EngineUnavailable(f"dockerd of {self.suite} did not start: {log_tail}")
             time.sleep(0.1)
+
+    def _script(self) -> str:
+        """The shell commands that become dockerd; options are words of a command line, several to a string if you like."""
+        rootfs, run_dir = shlex.quote(str(self.rootfs)), shlex.quote(str(self.run_dir))
+        return f"""set -e
+            mount --bind {rootfs} {rootfs}
+            mount -t proc proc {rootfs}/proc
+            mount --rbind /sys {rootfs}/sys
+            mount --rbind /dev {rootfs}/dev
+            mount -t tmpfs -o mode=755 tmpfs {rootfs}/run
+            mount -t tmpfs -o mode=1777 tmpfs {rootfs}/tmp
+            if [ -e /etc/resolv.conf ]; then
+              touch {rootfs}/etc/resolv.conf
+              mount --bind /etc/resolv.conf {rootfs}/etc/resolv.conf
+            fi
+            mkdir -p {rootfs}{run_dir}
+            mount --bind {run_dir} {rootfs}{run_dir}
+            exec chroot {rootfs} dockerd -H {shlex.quote(self.host)} --data-root {run_dir}/data \
+              --exec-root {run_dir}/exec --pidfile {run_dir}/docker.pid \
+              --bridge=none --iptables=false {" ".join(self.options)}"""
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
@@ -112,7 +141,7 @@ class Engine:
                 shutil.copy2(self.rootfs / source, self.run_dir / target)
 
     def stop(self, with_signal: int = signal.SIGTERM) -> None:
-        """Stop dockerd and the containerd it started; images and build cache stay for a later start."""
+        """Stop dockerd and all that it started; images and build cache stay for a later start."""
         if self.process is None:
             return
         process, self.process = self.process, None
@@ -123,27 +152,79 @@ class Engine:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill_processes_of(self.run_dir)
 
     def restart(self, with_signal: int = signal.SIGTERM) -> None:
         self.stop(with_signal)
         self.start()
 
     def remove(self) -> None:
-        """Stop, and delete all that the engine wrote."""
-        self.stop()
-        subprocess.run(["rm", "-rf", "--one-file-system", str(self.run_dir)], check=False)
+        """Stop, and delete all that the engine wrote; so it need not put anything in order first."""
+        self.stop(signal.SIGKILL)
+        _delete(self.run_dir)
+
+
+def _processes_of(run_dir: Path) -> list[int]:
+    """Every process of an engine, and of its containers, has the run directory in its table of mounts."""
+    mounted = re.compile(re.escape(os.fsencode(run_dir)) + rb"[ /,:]")
+    pids = []
+    for table in Path("/proc").glob("[0-9]*/mountinfo"):
+        with contextlib.suppress(OSError):
+            if mounted.search(table.read_bytes()):
+                pids.append(int(table.parent.name))
+    return pids
+
+
+def _kill_processes_of(run_dir: Path) -> None:
+    """Kill what is left of an engine; twice, since a process may have started another between look and kill."""
+    deadline = time.monotonic() + 10
+    while (pids := _processes_of(run_dir)) and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def remove_leftovers() -> list[Path]:
+    """Stop and delete the engines of test processes that were killed; those of living ones hold their lock.
+
+    Only directories that `running_engine` made have an `owner.lock`: an engine started by hand is left alone.
+    """
+    removed = []
+    with cache_lock("runs"):
+        for lock_file in _RUN_ROOT.glob("bp-*/owner.lock"):
+            with contextlib.suppress(OSError), lock_file.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _kill_processes_of(lock_file.parent)
+                _delete(lock_file.parent)
+                removed.append(lock_file.parent)
+    return removed
+
+
+def _delete(run_dir: Path) -> None:
+    subprocess.run(["rm", "-rf", "--one-file-system", str(run_dir)], check=False)
+
+
+@contextlib.contextmanager
+def _owned_run_dir(name: str) -> Iterator[Path]:
+    """A new directory that is ours for as long as this process lives."""
+    with cache_lock("runs"):
+        run_dir = Path(tempfile.mkdtemp(prefix=f"bp-{name}-", dir=_RUN_ROOT))
+        lock = (run_dir / "owner.lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock:
+        yield run_dir
 
 
 @contextlib.contextmanager
 def running_engine(suite: str, options: Sequence[str] = (), name: str | None = None) -> Iterator[Engine]:
     """A fresh engine of a suite for the time of a `with` block."""
     rootfs = engine_rootfs(suite)
-    run_dir = Path(tempfile.mkdtemp(prefix=f"bp-{name or suite}-", dir="/tmp"))
-    engine = Engine(name or suite, suite, rootfs, run_dir, tuple(options))
-    try:
-        engine.start()
-        yield engine
-    finally:
-        engine.remove()
+    remove_leftovers()
+    with _owned_run_dir(name or suite) as run_dir:
+        engine = Engine(name or suite, suite, rootfs, run_dir, tuple(options))
+        try:
+            engine.start()
+            yield engine
+        finally:
+            engine.remove()

@@ -1,4 +1,7 @@
-"""Root file systems that hold a Docker Engine, one for each Debian suite, kept in the user's cache."""
+"""Root file systems that hold a Docker Engine, one for each Debian suite, kept in the user's cache.
+
+`python -m tests.engines.rootfs` makes those that are missing ahead of the tests.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +28,7 @@ SUITE_PACKAGES = {
 }
 
 
-class EngineUnavailable(Exception):
+class EngineUnavailable(Exception):  # noqa: N818  (a fact about the machine, no fault)
     """An engine cannot be made on this machine; the message says why."""
 
 
@@ -50,10 +55,10 @@ def _make(directory: Path, suite: str, arguments: list[str]) -> None:
     subprocess.run(remove, check=True)
     command = [
         "mmdebstrap", "--quiet", *arguments,
-        "--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Retries \"5\"",
+        '--aptopt=Acquire::Check-Valid-Until "false"', '--aptopt=Acquire::Retries "5"',
         suite, str(partial), f"deb [trusted=yes] {debian_mirror_uri()} {suite} main",
     ]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if result.returncode != 0:
         subprocess.run(remove, check=True)
         raise EngineUnavailable(f"mmdebstrap {suite} failed: {result.stderr[-2000:]}")
@@ -79,9 +84,41 @@ def engine_rootfs(suite: str) -> Path:
 
 
 def python_base_tarball() -> Path:
-    """A Debian with Python 3 and pip as a tar file, to stand in for Docker Hub's python images."""
-    tarball = CACHE_DIR / "python-base.tar"
-    with cache_lock("python-base"):
+    """A Debian with Python 3 and pip as a tar file, to stand in for Docker Hub's python images.
+
+    As there, `python` is a command and pip installs into the system.
+    """
+    tarball = CACHE_DIR / "python.tar"
+    as_on_docker_hub = 'ln -s python3 "$1/usr/bin/python"; rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED'
+    with cache_lock("python"):
         if not tarball.exists():
-            _make(tarball, "bookworm", ["--variant=minbase", "--format=tar", "--include=python3,python3-pip,python3-venv"])
+            _make(
+                tarball,
+                "bookworm",
+                [
+                    "--variant=minbase",
+                    "--format=tar",
+                    "--include=python3,python3-pip",
+                    f"--customize-hook={as_on_docker_hub}",
+                ],
+            )
     return tarball
+
+
+def _prepare() -> None:
+    """Make what the tests will ask for, one line for each; a machine that cannot is told once, and is no error."""
+    for suite in SUITE_PACKAGES:
+        if (CACHE_DIR / suite / "usr/sbin/dockerd").exists():
+            continue
+        print(f"engines: making {suite} in {CACHE_DIR} (about 20 s)", flush=True)
+        started = time.monotonic()
+        try:
+            engine_rootfs(suite)
+        except EngineUnavailable as error:
+            print(f"engines: none of {suite}: {error}", file=sys.stderr)
+        else:
+            print(f"engines: {suite} took {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    _prepare()

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: the catalog, the series in memory, and the text."""

@@ -27,27 +27,27 @@ class StoredSeries:
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
-        """Reads what changed. Blocks; raises what the store raises, and then keeps what it had."""
+        """Read what changed. Blocks; raises what the store raises, and then keeps what it had."""
         with self._lock:
             changed, seq = self._changes(self._seq)
             self._exposition.update(changed)
             self._seq = max(seq, self._seq)
 
     def render(self, *, openmetrics: bool) -> str:
-        """The families fed by the store as text."""
+        """Write the families fed by the store as text."""
         with self._lock:
             return self._exposition.render(openmetrics=openmetrics)
 
 
 def scrape(stored: StoredSeries, own: SelfMetrics, *, openmetrics: bool) -> bytes:
-    """The body of `/metrics`. Blocks on the store; raises what the store raises."""
+    """Make the body of `/metrics`. Blocks on the store; raises what the store raises."""
     stored.refresh()
     text = stored.render(openmetrics=openmetrics) + own.render(openmetrics=openmetrics)
     return (text + ("# EOF\n" if openmetrics else "")).encode()
 
 
 def wants_openmetrics(accept: str) -> bool:
-    """Whether an `Accept` header asks for OpenMetrics, in a version that 1.0 satisfies (or in none)."""
+    """Tell whether an `Accept` header asks for OpenMetrics, in a version that 1.0 satisfies (or in none)."""
     for offer in accept.split(","):
         media_type, *parameters = (part.strip().lower() for part in offer.split(";"))
         given = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)

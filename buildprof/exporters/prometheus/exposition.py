@@ -7,6 +7,7 @@ times more at thousands of series.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -14,8 +15,9 @@ from buildprof.exporters.prometheus.catalog import Metric
 from buildprof.model.series import Labels, Series
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
-_MAX_EXEMPLAR_CHARACTERS = 128
-"""Of label names and values together: OpenMetrics 1.0, "Exemplars"."""
+_EXEMPLAR_REF = re.compile(r"[A-Za-z0-9._:/+=-]{1,125}")
+"""Refs that go into exemplars: no quotes, which readers are bad at, and with the label's name no more than the 128
+characters that OpenMetrics 1.0 ("Exemplars") allows."""
 
 
 class _Family(Protocol):
@@ -38,14 +40,14 @@ class Exposition:
             self._by_name.update((metric.name + suffix, family) for suffix in suffixes)
 
     def update(self, changed: Iterable[Series]) -> None:
-        """Replaces the given series. Those of metrics that are not in the catalog are left out."""
+        """Replace the given series. Those of metrics that are not in the catalog are left out."""
         for series in changed:
             family = self._by_name.get(series.metric)
             if family is not None:
                 family.put(series)
 
     def render(self, *, openmetrics: bool) -> str:
-        """All families that have series, each with its header; OpenMetrics without the final `# EOF`."""
+        """Write all families that have series, each with its header; OpenMetrics without the final `# EOF`."""
         parts: list[str] = []
         for metric, family in self._families:
             lines = list(family.lines(openmetrics=openmetrics))
@@ -62,7 +64,7 @@ def _family(metric: Metric) -> _Family:
 
 
 def _header(metric: Metric, *, openmetrics: bool) -> str:
-    """OpenMetrics names a family without the suffix of its samples, the older format with it."""
+    """Name the family: OpenMetrics names a family without the suffix of its samples, the older format with it."""
     name, kind = metric.full_name, str(metric.kind)
     if openmetrics:
         name = name.removesuffix("_total").removesuffix("_info")
@@ -153,10 +155,10 @@ class _Histograms:
 
 
 def _exemplar(bucket: Series) -> str:
-    if not bucket.ref or bucket.exemplar_value is None or len("ref") + len(bucket.ref) > _MAX_EXEMPLAR_CHARACTERS:
+    if bucket.exemplar_value is None or not _EXEMPLAR_REF.fullmatch(bucket.ref):
         return ""
     at = f" {bucket.at_ns / 1e9:.3f}" if bucket.at_ns > 0 else ""
-    return f' # {{ref="{bucket.ref.translate(_ESCAPES)}"}} {float(bucket.exemplar_value)!r}{at}'
+    return f' # {{ref="{bucket.ref}"}} {float(bucket.exemplar_value)!r}{at}'
 
 
 def _label_text(labels: Labels) -> str:

@@ -27,30 +27,30 @@ class SelfMetrics:
         self._set("build_info", 1, version=version, python=platform.python_version())
 
     def source_state(self, source: str, builder: str, *, up: bool) -> None:
-        """A source began to work, or ceased to. The first call makes its counters exist."""
+        """Tell that a source began to work, or ceased to. The first call makes its counters exist."""
         self._set("source_up", up, source=source, builder=builder)
         for counter in ("source_restarts_total", "source_events_total", "source_events_dropped_total"):
             self._add(counter, 0, source=source)
 
     def source_event(self, source: str, builder: str, at_ns: int, count: int = 1) -> None:
-        """A source emitted events, the last one at `at_ns` by the agent's clock."""
+        """Tell that a source emitted events, the last one at `at_ns` by the agent's clock."""
         self._add("source_events_total", count, source=source)
         self._set("source_last_event_timestamp_seconds", at_ns / 1e9, source=source, builder=builder)
 
     def source_dropped(self, source: str, count: int = 1) -> None:
-        """Events of a source were lost as a queue was full."""
+        """Tell that events of a source were lost as a queue was full."""
         self._add("source_events_dropped_total", count, source=source)
 
     def source_restarted(self, source: str) -> None:
-        """The supervisor restarted a source that failed."""
+        """Tell that the supervisor restarted a source that failed."""
         self._add("source_restarts_total", 1, source=source)
 
     def builds_running(self, builder: str, count: int) -> None:
-        """How many builds run now on a builder."""
+        """Tell how many builds run now on a builder."""
         self._set("builds_in_progress", count, builder=builder)
 
     def cache_read(self, usage: CacheUsage) -> None:
-        """A reading of a builder's cache."""
+        """Take a reading of a builder's cache."""
         sizes: Counter[str] = Counter()
         records: Counter[str] = Counter()
         for record in usage.records:
@@ -62,7 +62,7 @@ class SelfMetrics:
             self._set("build_cache_records", records[state], builder=usage.builder, state=state)
 
     def store_written(self, duration_seconds: float) -> None:
-        """A transaction of the store's writer ended."""
+        """Tell that a transaction of the store's writer ended."""
         seconds = max(duration_seconds, 0.0)
         index = bisect_left(STORE_WRITE_BUCKETS, seconds)
         bound = repr(STORE_WRITE_BUCKETS[index]) if index < len(STORE_WRITE_BUCKETS) else "+Inf"
@@ -70,11 +70,11 @@ class SelfMetrics:
         self._add("store_write_seconds_sum", seconds)
 
     def store_size(self, size_bytes: int) -> None:
-        """A reading of the store's size."""
+        """Take a reading of the store's size."""
         self._set("store_size_bytes", size_bytes)
 
     def render(self, *, openmetrics: bool) -> str:
-        """The families fed by the agent as text."""
+        """Write the families fed by the agent as text."""
         with self._lock:
             return self._exposition.render(openmetrics=openmetrics)
 
@@ -93,7 +93,7 @@ class SelfMetrics:
 
 
 def _state(record: CacheRecord) -> str:
-    """A shared record is also in an image, so that pruning it frees nothing: it is not counted as reclaimable."""
+    """Name the state. A shared record is also in an image, so that pruning it frees nothing: it is not counted as reclaimable."""
     if record.in_use:
         return "in_use"
     return "shared" if record.shared else "reclaimable"

@@ -12,12 +12,13 @@ from enum import Enum
 from typing import Any
 
 from grpclib.client import Channel
+from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 
 from buildprof.sources.buildkit.wire.control_grpc import ControlStub
 from buildprof.sources.buildkit.wire.control_pb2 import InfoRequest
-from buildprof.sources.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint, EndpointError, open_transport
+from buildprof.sources.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint, UnsupportedError, open_transport
 
 _UPGRADE_REQUEST = (
     b"POST /grpc HTTP/1.1\r\nHost: localhost\r\nUser-Agent: buildprof\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
@@ -31,10 +32,6 @@ class Transport(Enum):
 
     NATIVE = "h2c"
     UPGRADE = "upgrade"
-
-
-class UnsupportedError(EndpointError):
-    """The endpoint answers, but has no BuildKit to talk to."""
 
 
 class _UpgradeProtocol(asyncio.Protocol):
@@ -135,8 +132,6 @@ async def connect(endpoint: Endpoint) -> tuple[BuildkitChannel, str]:
 
 async def _version(channel: BuildkitChannel) -> str:
     """BuildKit's version by `Info`, which engines before 23 do not have."""
-    from grpclib.const import Status
-
     try:
         reply: Any = await ControlStub(channel).Info(InfoRequest())
     except GRPCError as error:

@@ -16,7 +16,7 @@ _MAX_ERROR_CHARS = 16_384
 _MAX_ATTRIBUTE_CHARS = 65_536
 _PROVENANCE = "https://slsa.dev/provenance/"
 
-_RECORD_STATES = {
+_RECORD_STATES: dict[int, RecordState] = {
     wire.STARTED: RecordState.STARTED,
     wire.COMPLETE: RecordState.COMPLETE,
     wire.DELETED: RecordState.DELETED,
@@ -87,9 +87,7 @@ def status_from_wire(response: wire.StatusResponse) -> StatusUpdate:
             )
             for status in response.statuses
         ),
-        logs=tuple(
-            VertexLog(log.vertex, log.msg, log.stream, nanoseconds(log, "timestamp")) for log in response.logs
-        ),
+        logs=tuple(VertexLog(log.vertex, log.msg, log.stream, nanoseconds(log, "timestamp")) for log in response.logs),
     )
 
 

@@ -10,12 +10,12 @@ from grpclib.exceptions import GRPCError
 
 from buildprof.model.cache import CacheUsage
 from buildprof.model.events import BuildRecord, StatusUpdate
-from buildprof.sources.buildkit.connection import UnsupportedError
 from buildprof.sources.buildkit.convert import record_from_wire, status_from_wire, usage_from_wire
 from buildprof.sources.buildkit.wire.content_grpc import ContentStub
 from buildprof.sources.buildkit.wire.content_pb2 import ReadContentRequest
 from buildprof.sources.buildkit.wire.control_grpc import ControlStub
 from buildprof.sources.buildkit.wire.control_pb2 import BuildHistoryRequest, DiskUsageRequest, StatusRequest
+from buildprof.sources.endpoint import UnsupportedError
 
 MAX_BLOB_BYTES = 32 * 1024 * 1024
 

@@ -1,0 +1,20 @@
+"""A build with all that follows from its steps: savings, critical path, sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from buildprof.analysis.savings import with_savings
+from buildprof.analysis.summary import summarize
+from buildprof.analysis.timeline import with_critical_path
+from buildprof.model.build import Build
+
+
+def profiled(build: Build, executed_seconds: Mapping[str, Sequence[float]]) -> Build:
+    """The build with its steps' savings and slack, and its summary.
+
+    `executed_seconds` maps a step's identity to its executed durations in earlier builds, the newest first.
+    """
+    steps, critical_path_seconds = with_critical_path(with_savings(build.steps, executed_seconds))
+    return replace(build, steps=steps, summary=summarize(steps, critical_path_seconds))

@@ -1,0 +1,237 @@
+"""A Dockerfile as the frontend counts it: stages by name, instructions with the i of their i/n."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from e2b_dockerfile_utils import (
+    DockerfileAst,
+    DockerfileInstruction,
+    DockerfileSyntaxError,
+    ShellLex,
+    parse_dockerfile_ast,
+)
+
+MAX_TEXT_CHARS = 256 * 1024
+"""Longer than any that people write, and read in a second at worst."""
+MAX_INSTRUCTIONS = 10_000
+"""Of all stages, each trigger counted in every stage that it comes to."""
+
+MAX_COMMAND_CHARS = 16_384
+
+_NUMBERED = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+_SCRATCH = "scratch"
+_MOUNT_FROM = re.compile(r"(?:^|,)from=([^,]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction of a stage.
+
+    `keyword` is in capitals. `command` is the rest as written, continuation lines joined, of a heredoc its head with
+    what BuildKit shows of its text; `body` is the text of its heredocs. `lines` are the first and the last, from 1.
+    `position`/`of` are the frontend's numbers, None for what makes no vertex. `onbuild` marks a trigger that came
+    from the stage's base, at the lines where that wrote it.
+    """
+
+    keyword: str
+    command: str
+    lines: tuple[int, int]
+    stage: str
+    body: str = ""
+    position: int | None = None
+    of: int | None = None
+    onbuild: bool = False
+
+    @property
+    def text(self) -> str:
+        """Keyword and command."""
+        return f"{self.keyword} {self.command}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One FROM and what follows. `name` is BuildKit's: "stage-N" without AS, "" in a Dockerfile with nothing else.
+
+    `base` is what FROM names, with global arguments filled in.
+    """
+
+    name: str
+    base: str
+    instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """The stages of a Dockerfile, in order."""
+
+    stages: tuple[Stage, ...]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A stage while it is read. `name` is its AS in lower case, or ""."""
+
+    name: str
+    base: str
+    source: DockerfileInstruction
+    commands: list[DockerfileInstruction]
+    parent: _Draft | None = None
+
+    def trigger_count(self) -> int:
+        """How many triggers come to this stage from the stage that it is built on."""
+        return sum(command.name == "ONBUILD" for command in self.parent.commands) if self.parent else 0
+
+    def triggers(self) -> list[DockerfileInstruction]:
+        """What the stage's ONBUILD instructions ask of a stage built on it."""
+        asked = [command for command in self.commands if command.name == "ONBUILD"]
+        return [one for command in asked for one in _trigger(command)]
+
+
+def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile | None:
+    """Read a Dockerfile; None if it is none, or longer than MAX_TEXT_CHARS or MAX_INSTRUCTIONS.
+
+    `build_args` matter only where FROM is written with a variable. Names and numbers are given as BuildKit's
+    dockerfile2llb does: a stage counts its FROM unless that is scratch or an earlier stage, then every RUN, COPY,
+    ADD and WORKDIR, and the triggers of its base stage's ONBUILD.
+    """
+    if len(text) > MAX_TEXT_CHARS:
+        return None
+    try:
+        ast = parse_dockerfile_ast(text)
+        drafts = _drafts(ast, build_args or {})
+        if not drafts:
+            return None
+        if sum(1 + len(draft.commands) + draft.trigger_count() for draft in drafts) > MAX_INSTRUCTIONS:
+            return None
+        is_alone = len(drafts) == 1 and not any(_external_sources(command) for command in drafts[0].commands)
+        return Dockerfile(
+            tuple(
+                _stage(draft, "" if is_alone else draft.name or f"stage-{index}") for index, draft in enumerate(drafts)
+            )
+        )
+    except (DockerfileSyntaxError, ValueError, IndexError, RecursionError):
+        return None
+
+
+def locate(
+    dockerfile: Dockerfile, stage: str, position: int, of: int | None = None, keyword: str = ""
+) -> Instruction | None:
+    """The instruction behind a vertex named `[<stage> <position>/<of>] <keyword> …`.
+
+    The base *image* can bring ONBUILD triggers of its own, which come after FROM and which the Dockerfile does not
+    show; a larger `of` tells how many. None for those, and where `keyword` does not agree.
+    """
+    for candidate in dockerfile.stages:
+        if candidate.name != stage:
+            continue
+        numbered = {one.position: one for one in candidate.instructions if one.position is not None}
+        total = next((one.of for one in numbered.values()), 0) or 0
+        foreign = max((of or total) - total, 0)
+        found = numbered.get(position if position == 1 else position - foreign)
+        if found is None or (1 < position <= 1 + foreign):
+            return None
+        return found if not keyword or found.keyword == keyword.upper() else None
+    return None
+
+
+def _drafts(ast: DockerfileAst, build_args: Mapping[str, str]) -> list[_Draft]:
+    """Raises ValueError for what BuildKit would refuse: nothing before FROM but ARG, FROM of one or three words."""
+    arguments: dict[str, str] = {}
+    drafts: list[_Draft] = []
+    by_name: dict[str, _Draft] = {}
+    lexer_escape = ast.escape_token
+    for instruction in ast.instructions:
+        if instruction.name == "FROM":
+            words = instruction.args
+            if len(words) not in (1, 3) or (len(words) == 3 and words[1].lower() != "as"):
+                raise ValueError("FROM takes one or three words")
+            base = ShellLex(lexer_escape, env=arguments).process_word(words[0])
+            name = words[2].lower() if len(words) == 3 else ""
+            draft = _Draft(name, base, instruction, [], by_name.get(base))
+            drafts.append(draft)
+            if name:
+                by_name[name] = draft
+        elif drafts:
+            drafts[-1].commands.append(instruction)
+        elif instruction.name == "ARG":
+            for word in instruction.args:
+                key, _, default = word.partition("=")
+                value = ShellLex(lexer_escape, env=arguments).process_word(default)
+                arguments[key] = build_args.get(key, value)
+        else:
+            raise ValueError("no FROM")
+    return drafts
+
+
+def _stage(draft: _Draft, name: str) -> Stage:
+    """Number the instructions of a stage."""
+    triggers = draft.parent.triggers() if draft.parent else []
+    has_own_base = draft.parent is None and draft.base != _SCRATCH
+    total = has_own_base + sum(one.name in _NUMBERED for one in draft.commands) + len(triggers)
+    numbers = iter(range(1, total + 1))
+    instructions = [_instruction(draft.source, name, next(numbers) if has_own_base else None, total)]
+    for command, onbuild in [*((one, True) for one in triggers), *((one, False) for one in draft.commands)]:
+        position = next(numbers) if _makes_vertex(command) else None
+        instructions.append(_instruction(command, name, position, total, onbuild=onbuild))
+    return Stage(name, draft.base, tuple(instructions))
+
+
+def _makes_vertex(command: DockerfileInstruction) -> bool:
+    """WORKDIR / is counted in n and gets no i: there is no directory to make (dispatchWorkdir)."""
+    if command.name == "WORKDIR" and command.args and command.args[0].startswith("/"):
+        return posixpath.normpath(command.args[0]).strip("/") != ""
+    return command.name in _NUMBERED
+
+
+def _instruction(
+    source: DockerfileInstruction, stage: str, position: int | None, total: int, *, onbuild: bool = False
+) -> Instruction:
+    written = source.original.strip()
+    command = written[len(source.name) :].strip()
+    if (
+        source.name == "RUN"
+        and source.heredocs
+        and len(words := source.args[0].split()) == 1
+        and words[0].startswith("<<")
+    ):
+        command += f" ({_summary(source.heredocs[0].content)})"
+    return Instruction(
+        keyword=source.name,
+        command=command[:MAX_COMMAND_CHARS],
+        lines=(source.start_line, source.end_line),
+        stage=stage,
+        body="".join(heredoc.content for heredoc in source.heredocs),
+        position=position,
+        of=None if position is None else total,
+        onbuild=onbuild,
+    )
+
+
+def _summary(body: str) -> str:
+    """What BuildKit shows of a heredoc: its first line that is not blank (dockerfile2llb, summarizeHeredoc)."""
+    first, *others = body.strip().replace("\r\n", "\n").split("\n")
+    return first + ("..." if others else "")
+
+
+def _trigger(onbuild: DockerfileInstruction) -> Iterator[DockerfileInstruction]:
+    """The instruction inside ONBUILD, at ONBUILD's lines."""
+    expression = onbuild.original.strip()[len("ONBUILD") :].strip()
+    for instruction in parse_dockerfile_ast(expression).instructions[:1]:
+        instruction.start_line, instruction.end_line = onbuild.start_line, onbuild.end_line
+        yield instruction
+
+
+def _external_sources(command: DockerfileInstruction) -> list[str]:
+    """What COPY --from and RUN --mount=from name. In a Dockerfile of one stage that is an image, and one stage more."""
+    found: list[str] = []
+    for flag in command.flags:
+        key, _, value = flag.partition("=")
+        if command.name == "COPY" and key == "--from" and value:
+            found.append(value)
+        if command.name == "RUN" and key == "--mount":
+            found += _MOUNT_FROM.findall(value)
+    return found

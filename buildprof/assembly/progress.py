@@ -1,0 +1,80 @@
+"""Builds out of a client's progress alone, which tells of vertices and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from buildprof.assembly.build import CANCELED_CODE
+from buildprof.assembly.facts import BuildFacts, VertexFacts
+from buildprof.assembly.names import without_client_prefix
+from buildprof.model.events import BuildRecord, RecordState, StatusUpdate
+
+_FAILED_CODE = 2
+_DEFINITION = re.compile(r"\[(?:(?P<prefix>[^\]\s]{1,200}) )?internal\] load build definition from (?P<file>.{1,1000})")
+_NAMING = "naming to "
+
+
+def split_by_build(updates: Iterable[StatusUpdate]) -> dict[str, BuildFacts]:
+    """The facts of each build of a stream, by the name that the client put first; "" for a stream of one build.
+
+    A client that runs several builds in one call starts every name with the build's, as in `[web internal] load build
+    definition from Dockerfile`; each build has just one such vertex, which names it.
+    """
+    everything = BuildFacts()
+    for update in updates:
+        everything.observe(update)
+    found = (_DEFINITION.fullmatch(vertex.name) for vertex in everything.vertices.values())
+    prefixes = sorted({match["prefix"] or "" for match in found if match})
+    if prefixes in ([], [""]):
+        return {"": everything}
+    builds = {prefix: BuildFacts(dropped=everything.dropped) for prefix in prefixes}
+    for digest, vertex in everything.vertices.items():
+        for prefix in prefixes:
+            if without_client_prefix(vertex.name, prefix) != vertex.name:
+                builds[prefix].vertices[digest] = vertex
+                break
+    return {prefix: facts for prefix, facts in builds.items() if facts.vertices}
+
+
+def record_of(facts: BuildFacts, client_prefix: str, client_error: str) -> BuildRecord | None:
+    """What a record of the build history would say, as far as the vertices tell; None if none of them ever ran.
+
+    The ref is made of what identifies the run, so that a stream that is imported twice is one build.
+    `client_error` is the error with which the client ended, "" if it showed none.
+    """
+    runs = [run for vertex in facts.vertices.values() for run in vertex.runs.values()]
+    if not runs:
+        return None
+    errors = [vertex for vertex in facts.vertices.values() if vertex.error()]
+    failed = [vertex for vertex in errors if not vertex.was_canceled()]
+    culprit = next(iter(failed or errors), None)
+    created_ns = min(run.started_ns for run in runs)
+    mark = "\0".join((client_prefix, str(created_ns), *sorted(facts.vertices)))
+    record = BuildRecord(
+        ref=f"import-{hashlib.sha256(mark.encode('utf-8', 'replace')).hexdigest()[:24]}",
+        state=RecordState.COMPLETE,
+        generation=0,
+        created_ns=created_ns,
+        completed_ns=max(run.completed_ns or run.started_ns for run in runs),
+        frontend_attrs={"filename": _dockerfile(facts)} if _dockerfile(facts) else {},
+        exporters=tuple(("image", {"name": name}) for name in _image_names(facts.vertices.values())),
+    )
+    if culprit is None and not client_error:
+        return record
+    canceled = not failed and (culprit is not None or "cancel" in client_error.lower())
+    message = client_error or (culprit.error() if culprit else "")
+    return replace(record, error_code=CANCELED_CODE if canceled else _FAILED_CODE, error_message=message)
+
+
+def _dockerfile(facts: BuildFacts) -> str:
+    matches = (_DEFINITION.fullmatch(vertex.name) for vertex in facts.vertices.values())
+    return next((match["file"] for match in matches if match), "")
+
+
+def _image_names(vertices: Iterable[VertexFacts]) -> list[str]:
+    """The exporter tells of each name that it gives the image: `naming to docker.io/library/app:1`."""
+    ids = (id_ for vertex in vertices for id_ in vertex.transfers)
+    return list(dict.fromkeys(id_.removeprefix(_NAMING).removesuffix(" done") for id_ in ids if id_.startswith(_NAMING)))

@@ -1,0 +1,297 @@
+"""Follows one BuildKit: its history, every build while it runs, and each finished one once, whole.
+
+Everything is keyed by ref and generation, so that after a lost connection or a restart of the agent the engine's
+history is read again and nothing is lost or doubled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+from grpclib.const import Status as GrpcStatus
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from buildprof.assembly.build import BuildInputs, ImageFacts, assemble
+from buildprof.assembly.facts import BuildFacts
+from buildprof.assembly.outcomes import Neighbour, as_neighbour
+from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
+from buildprof.capture.cache_reader import CacheReader
+from buildprof.capture.desk import Desk
+from buildprof.model.build import Build, BuildError, Engine, Status
+from buildprof.model.events import BuildRecord, RecordState
+from buildprof.sources.buildkit.connection import BuildkitChannel, connect
+from buildprof.sources.buildkit.history import follow, listen, read_blob
+from buildprof.sources.endpoint import Endpoint, EndpointError
+from buildprof.store import queries
+from buildprof.supervisor import SourceHealth
+
+PROGRESS_SECONDS = 1.0
+"""How often a running build is written."""
+
+STATUS_END_SECONDS = 5.0
+"""How long a build's progress may go on after its record says that it is complete."""
+
+REMEMBERED_BUILDS = 64
+FINISHED_AT_ONCE = 4
+HISTORY_CHUNK = 50
+INTERRUPTED = "the engine stopped, or forgot the build, before it ended"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Active:
+    """A build that runs: its record, what was said of it so far, and the task that listens."""
+
+    record: BuildRecord
+    facts: BuildFacts = field(default_factory=BuildFacts)
+    following: asyncio.Task[None] | None = None
+    ended_steps: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """What is followed: the builder's name, where it is, and how to learn the engine's version and its images."""
+
+    name: str
+    endpoint: Endpoint
+    engine: Callable[[str], Awaitable[Engine]]
+    image: Callable[[str], Awaitable[ImageFacts | None]]
+
+
+class BuildkitCapture:
+    """One connection's worth of following at a time; `run` is started again by the supervisor when it ends."""
+
+    def __init__(
+        self, builder: Builder, desk: Desk, cache: CacheReader, on_running: Callable[[str, int], None]
+    ) -> None:
+        self.builder = builder
+        self.ready = asyncio.Event()
+        """Set once the history has been read for the first time."""
+        self._desk = desk
+        self._cache = cache
+        self._on_running = on_running
+        self._active: dict[str, _Active] = {}
+        self._generations: dict[str, int] = {}
+        self._recent: dict[str, Neighbour] = {}
+        self._finishing = asyncio.Semaphore(FINISHED_AT_ONCE)
+        self._engine = Engine("docker", "")
+
+    async def run(self, health: SourceHealth) -> None:
+        """Follow until the connection ends.
+
+        Raises:
+            UnsupportedError: there is no BuildKit, or it keeps no history.
+            EndpointError: it cannot be reached, or the connection broke.
+        """
+        channel, version = await connect(self.builder.endpoint)
+        try:
+            self._engine = await self.builder.engine(version)
+            history = [record async for record in listen(channel, early_exit=True)]
+            health.up()
+            async with asyncio.TaskGroup() as group:
+                helpers = [
+                    group.create_task(self._cache.run(channel, self._save_assembled)),
+                    group.create_task(self._read_history(channel, history)),
+                ]
+                async for record in listen(channel):
+                    health.event()
+                    self._observe(channel, record, group)
+                for task in (*helpers, *(one.following for one in self._active.values() if one.following)):
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
+        except (GRPCError, StreamTerminatedError, ConnectionError) as error:
+            raise EndpointError(f"lost {self.builder.endpoint.url}: {error or type(error).__name__}") from error
+        finally:
+            self._active.clear()
+            self._on_running(self.builder.name, 0)
+            channel.close()
+
+    def _observe(self, channel: BuildkitChannel, record: BuildRecord, group: asyncio.TaskGroup) -> None:
+        """Act on one event of the history."""
+        if record.state is RecordState.STARTED:
+            if record.ref not in self._active and record.ref not in self._generations:
+                active = self._active[record.ref] = _Active(record)
+                active.following = group.create_task(self._follow(channel, active))
+                self._on_running(self.builder.name, len(self._active))
+        elif record.state is RecordState.COMPLETE and self.ready.is_set():
+            if record.generation > self._generations.get(record.ref, -1):
+                self._generations[record.ref] = record.generation
+                group.create_task(self._finish(channel, record))
+
+    async def _follow(self, channel: BuildkitChannel, active: _Active) -> None:
+        """Listen to a running build to its end, and write how it stands from time to time."""
+        ref = active.record.ref
+        started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
+        self._desk.live.build_started(started)
+        writing = asyncio.create_task(self._write_progress(active))
+        try:
+            async for update in follow(channel, ref):
+                active.facts.observe(update)
+        except (GRPCError, StreamTerminatedError) as error:
+            _log.warning("progress of a build broke off", ref=ref, reason=str(error))
+        finally:
+            writing.cancel()
+
+    async def _write_progress(self, active: _Active) -> None:
+        """Store a running build about once a second, and tell of the steps that ended."""
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            build = assemble(await self._inputs(active.record, active.facts))
+            if not build.steps:
+                continue
+            await self._desk.save(build)
+            for step in build.steps:
+                if step.completed_ns is not None and step.id not in active.ended_steps:
+                    active.ended_steps.add(step.id)
+                    self._desk.live.step_finished(build, step)
+
+    async def _finish(self, channel: BuildkitChannel, record: BuildRecord) -> None:
+        """Read what is left to read of a finished build, and store it."""
+        async with self._finishing:
+            active = self._active.pop(record.ref, None)
+            self._on_running(self.builder.name, len(self._active))
+            facts = await self._facts(channel, record.ref, active)
+            self._remember(record, facts)
+            inputs = await self._inputs(record, facts, await _provenance(channel, record))
+            stored = await self._save_assembled(inputs)
+            self._desk.live.build_finished(stored)
+            self._cache.want(inputs)
+
+    async def _facts(self, channel: BuildkitChannel, ref: str, active: _Active | None) -> BuildFacts:
+        """A build's progress: as it was followed if that went to its end, else as the engine replays it."""
+        if active is not None and active.following is not None:
+            done, _ = await asyncio.wait({active.following}, timeout=STATUS_END_SECONDS)
+            if done and not active.following.cancelled() and active.facts.vertices:
+                return active.facts
+            active.following.cancel()
+        facts = BuildFacts()
+        try:
+            async for update in follow(channel, ref):
+                facts.observe(update)
+        except GRPCError as error:
+            if error.status in (GrpcStatus.UNAVAILABLE, GrpcStatus.CANCELLED):
+                raise
+            _log.warning("the engine has no progress of a build", ref=ref, reason=error.message)
+        return facts
+
+    async def _inputs(
+        self, record: BuildRecord, facts: BuildFacts, provenance: Provenance | None = None
+    ) -> BuildInputs:
+        provenance = provenance or Provenance()
+        placement, dockerfile_text = await self._desk.place(record, provenance.dockerfile_text)
+        image = await self.builder.image(record.result_digest) if record.result_digest else None
+        return BuildInputs(
+            builder=self.builder.name,
+            engine=self._engine,
+            record=record,
+            facts=facts,
+            placement=placement,
+            redactor=self._desk.redactor(record),
+            provenance=provenance,
+            dockerfile_text=dockerfile_text,
+            image=image,
+            neighbours=self._neighbours(record),
+        )
+
+    async def _save_assembled(self, inputs: BuildInputs) -> Build:
+        return await self._desk.save(assemble(inputs))
+
+    def _neighbours(self, record: BuildRecord) -> list[Neighbour]:
+        """Other builds of this builder that may have shared a step with this one."""
+        running = [
+            as_neighbour(ref, one.record.created_ns, one.facts.vertices)
+            for ref, one in self._active.items()
+            if ref != record.ref and one.facts.vertices
+        ]
+        return running + [one for ref, one in self._recent.items() if ref != record.ref]
+
+    def _remember(self, record: BuildRecord, facts: BuildFacts) -> None:
+        self._recent.pop(record.ref, None)
+        self._recent[record.ref] = as_neighbour(record.ref, record.created_ns, facts.vertices)
+        while len(self._recent) > REMEMBERED_BUILDS:
+            del self._recent[next(iter(self._recent))]
+
+    async def _read_history(self, channel: BuildkitChannel, history: Sequence[BuildRecord]) -> None:
+        """Take in what ended while nobody watched, the oldest first, then close what will never end."""
+        stored = await asyncio.to_thread(queries.stored_generations, self._desk.ingest.engine, self.builder.name)
+        ended = sorted((one for one in history if one.state is RecordState.COMPLETE), key=lambda one: one.created_ns)
+        missing = []
+        for record in ended:
+            status, generation = stored.get(record.ref, (Status.RUNNING, -1))
+            self._generations[record.ref] = record.generation
+            if status is Status.RUNNING or generation < record.generation:
+                missing.append(record)
+        for start in range(0, len(missing), HISTORY_CHUNK):
+            await self._read_chunk(channel, missing[start : start + HISTORY_CHUNK], ended)
+        await self._close_interrupted(stored, {one.ref for one in history})
+        if missing:
+            _log.info("history read", builder=self.builder.name, builds=len(missing))
+        self.ready.set()
+
+    async def _read_chunk(
+        self, channel: BuildkitChannel, missing: Sequence[BuildRecord], ended: Iterable[BuildRecord]
+    ) -> None:
+        """Read the progress of all builds first: those that ran at once explain each other."""
+        wanted = {record.ref for record in missing}
+        read: dict[str, BuildFacts] = {}
+        for record in ended:
+            if record.ref in wanted or any(_overlap(record, one) for one in missing):
+                read[record.ref] = await self._facts(channel, record.ref, None)
+                self._remember(record, read[record.ref])
+        usage = await self._cache.read(channel)
+        for record in missing:
+            self._active.pop(record.ref, None)
+            inputs = await self._inputs(record, read[record.ref], await _provenance(channel, record))
+            await self._save_assembled(replace(inputs, usage=usage))
+
+    async def _close_interrupted(self, stored: dict[str, tuple[Status, int]], known: set[str]) -> None:
+        """End the builds that the store has as running and the engine does not know: it was restarted meanwhile."""
+        for ref, (status, _) in stored.items():
+            if status is Status.RUNNING and ref not in known:
+                build = await asyncio.to_thread(
+                    queries.find_build, self._desk.ingest.engine, ref, builder=self.builder.name
+                )
+                await self._desk.save(interrupted(build))
+
+
+def interrupted(build: Build) -> Build:
+    """A running build as one that was cut off at the last moment that is known of it."""
+    times = [one for step in build.steps for one in (step.started_ns, step.completed_ns) if one is not None]
+    return replace(
+        build,
+        status=Status.CANCELED,
+        completed_ns=max((*times, build.started_ns)),
+        error=build.error or BuildError(INTERRUPTED),
+    )
+
+
+async def _provenance(channel: BuildkitChannel, record: BuildRecord) -> Provenance:
+    """What the engine attests of a finished build; empty where there is nothing, as for a failed one."""
+    found: list[Provenance] = []
+    for _, digest in record.attestations:
+        try:
+            found.append(parse_provenance(await read_blob(channel, digest)))
+        except (GRPCError, ValueError, ProvenanceError) as error:
+            _log.warning("provenance cannot be read", ref=record.ref, reason=str(error))
+    return merge_provenances(found) if found else Provenance()
+
+
+def _overlap(one: BuildRecord, other: BuildRecord) -> bool:
+    now_ns = time.time_ns()
+    return one.created_ns <= (other.completed_ns or now_ns) and other.created_ns <= (one.completed_ns or now_ns)
+
+
+def _first(errors: BaseExceptionGroup) -> BaseException:
+    """The error that ended a group of tasks, as one that the supervisor knows."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, (GRPCError, StreamTerminatedError, ConnectionError)):
+        return EndpointError(f"lost the connection to BuildKit: {error or type(error).__name__}")
+    return error

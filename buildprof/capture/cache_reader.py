@@ -1,0 +1,99 @@
+"""Reads a builder's cache: soon after builds ended, for what their steps stored, and slowly otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import structlog
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from buildprof.assembly.build import BuildInputs
+from buildprof.model.build import Build
+from buildprof.model.cache import CacheRecord, CacheUsage
+from buildprof.model.series import Contribution
+from buildprof.sources.buildkit.connection import BuildkitChannel
+from buildprof.sources.buildkit.history import disk_usage
+
+QUIET_SECONDS = 0.5
+"""A reading waits so long for more builds to end, since the engine holds the cache's lock meanwhile."""
+
+SLOW_SECONDS = 60.0
+MAX_WAITING_BUILDS = 64
+
+_log = structlog.get_logger(__name__)
+
+
+class CacheReader:
+    """Readings of one builder's cache.
+
+    `on_reading` is told each of them, `on_evicted` what a reading no longer shows of the one before.
+    """
+
+    def __init__(
+        self,
+        builder: str,
+        on_reading: Callable[[CacheUsage], None],
+        on_evicted: Callable[[list[Contribution]], Awaitable[None]],
+    ) -> None:
+        self._builder = builder
+        self._on_reading = on_reading
+        self._on_evicted = on_evicted
+        self._waiting: dict[str, BuildInputs] = {}
+        self._wanted = asyncio.Event()
+        self._last: CacheUsage | None = None
+
+    def want(self, inputs: BuildInputs) -> None:
+        """Store this build again, with what its steps stored, once the cache has been read."""
+        if len(self._waiting) < MAX_WAITING_BUILDS:
+            self._waiting[inputs.record.ref] = inputs
+        self._wanted.set()
+
+    async def run(self, channel: BuildkitChannel, save: Callable[[BuildInputs], Awaitable[Build]]) -> None:
+        """Read when it is wanted, and at least once in SLOW_SECONDS."""
+        await self.read(channel)
+        while True:
+            try:
+                async with asyncio.timeout(SLOW_SECONDS):
+                    await self._wanted.wait()
+                await asyncio.sleep(QUIET_SECONDS)
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            waiting, self._waiting = self._waiting, {}
+            usage = await self.read(channel)
+            for inputs in waiting.values() if usage else ():
+                await save(replace(inputs, usage=usage))
+
+    async def read(self, channel: BuildkitChannel) -> CacheUsage | None:
+        """One reading; None if the engine gives none."""
+        try:
+            usage = await disk_usage(channel, self._builder, time.time_ns())
+        except GRPCError as error:
+            _log.warning("the cache cannot be read", builder=self._builder, reason=error.message)
+            return None
+        except StreamTerminatedError:
+            return None
+        gone = evicted(self._last, usage) if self._last else []
+        self._last = usage
+        self._on_reading(usage)
+        labels = (("builder", self._builder),)
+        sizes = sum(max(record.size_bytes, 0) for record in gone)
+        await self._on_evicted(
+            [
+                Contribution("build_cache_evicted_records_total", labels, len(gone)),
+                Contribution("build_cache_evicted_bytes_total", labels, sizes),
+            ]
+        )
+        return usage
+
+
+def evicted(before: CacheUsage, after: CacheUsage) -> list[CacheRecord]:
+    """The records of results that a later reading no longer shows: pruned, or collected as garbage.
+
+    Sources are left out: contexts and Dockerfiles are replaced by every build.
+    """
+    kept = {record.id for record in after.records}
+    return [record for record in before.records if record.record_type == "regular" and record.id not in kept]

@@ -1,0 +1,124 @@
+"""What every follower of a builder needs: where a build belongs, how to redact it, and the one way into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from buildprof.assembly.build import build_arguments, text_digest
+from buildprof.assembly.projects import How, KnownProject, Placement, TreeFacts, place
+from buildprof.assembly.provenance import MAX_DOCKERFILE_BYTES
+from buildprof.assembly.redact import Redactor, make_redactor
+from buildprof.ingest import Ingest
+from buildprof.model.build import Build
+from buildprof.model.events import BuildRecord, LocalState
+from buildprof.model.step import Step
+from buildprof.sources.buildx_state import read_local_state
+from buildprof.sources.working_tree import read_dockerfile, tree_facts
+from buildprof.store import queries
+
+T = TypeVar("T")
+
+REMEMBERED_REFS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """What this machine's disk says of a ref."""
+
+    local_state: LocalState | None = None
+    tree: TreeFacts | None = None
+    dockerfile_text: str = ""
+
+
+def redaction_key(data_dir: Path) -> bytes:
+    """The key of the hashes that stand for build-argument values: made once, kept for the owner's eyes."""
+    path = data_dir / "redaction.key"
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+class Live(Protocol):
+    """Who is told what happens now: the HTTP face's event stream."""
+
+    def build_started(self, build: Build) -> None: ...
+    def step_finished(self, build: Build, step: Step) -> None: ...
+    def build_finished(self, build: Build) -> None: ...
+
+
+class Desk:
+    """Places builds in projects, makes their redactors, and writes them; all writing is done in one thread."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        live: Live,
+        *,
+        buildx_dirs: tuple[Path, ...],
+        patterns: tuple[str, ...],
+        allow_build_args: tuple[str, ...],
+        key: bytes,
+    ) -> None:
+        self.ingest = ingest
+        self.live = live
+        self._buildx_dirs = buildx_dirs
+        self._redactor = make_redactor(key, patterns, allow_build_args)
+        self._disk: dict[str, _Disk] = {}
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._writer.shutdown(wait=True)
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """Run work in the writer's thread, after what was given to it before. A cancelled caller does not undo it."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
+
+    async def save(self, build: Build) -> Build:
+        """Store a build and return it as stored."""
+        return await self.write(lambda: self.ingest.save(build))
+
+    def redactor(self, record: BuildRecord) -> Redactor:
+        """A redactor that knows this build's arguments."""
+        return self._redactor.for_build(build_arguments(record))
+
+    async def place(self, record: BuildRecord, dockerfile_text: str) -> tuple[Placement, str]:
+        """Where a build belongs, and its Dockerfile's text: the one given, else the one on disk, "" if neither.
+
+        What is on disk is read once for each build, when it is first seen: it may change while the build runs.
+        """
+        disk = self._disk.get(record.ref)
+        if disk is None or disk.local_state is None:
+            disk = self._disk[record.ref] = await asyncio.to_thread(self._read_disk, record.ref)
+            while len(self._disk) > REMEMBERED_REFS:
+                del self._disk[next(iter(self._disk))]
+        text = dockerfile_text or disk.dockerfile_text
+        placement = place(record, disk.local_state, disk.tree, await self._known_project(text))
+        if placement.directory and placement.how is not How.DOCKERFILE:
+            name = await self.write(lambda: self.ingest.project_name(placement.directory, placement.project))
+            placement = replace(placement, project=name)
+        return placement, text
+
+    def _read_disk(self, ref: str) -> _Disk:
+        local_state = read_local_state(self._buildx_dirs, ref)
+        if local_state is None:
+            return _Disk()
+        text = read_dockerfile(Path(local_state.dockerfile_path), MAX_DOCKERFILE_BYTES) or ""
+        return _Disk(local_state, tree_facts(Path(local_state.context_path)), text)
+
+    async def _known_project(self, dockerfile_text: str) -> KnownProject | None:
+        if not dockerfile_text:
+            return None
+        found = await asyncio.to_thread(queries.known_dockerfile, self.ingest.engine, text_digest(dockerfile_text))
+        return KnownProject(*found) if found else None

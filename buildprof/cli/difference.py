@@ -1,0 +1,94 @@
+"""Two builds side by side, as a person reads them. Pure."""
+
+from __future__ import annotations
+
+from buildprof.analysis.compare import Comparison, StepPair
+from buildprof.cli.lines import Line, Span, cut, table
+from buildprof.cli.profile import SHORT_REF, STATUS_STYLES, build_label
+from buildprof.cli.waterfall import OUTCOME_LABELS, step_name, step_place
+from buildprof.model.build import Build
+from buildprof.model.step import Step
+from buildprof.model.text import clean, human_age, human_duration, human_size, plural, short_duration, short_size
+
+NOTABLE_SECONDS = 0.05
+"""A smaller difference is shown as none: the next run would have another."""
+
+_MARKS = {"added": ("+", "green"), "removed": ("-", "red"), "outcome": ("!", "bold yellow"), "same": (" ", "")}
+
+
+def difference(comparison: Comparison, now_ns: int, width: int, *, show_all: bool = False) -> list[Line]:
+    """Both heads, the sums, then the steps that differ (all of them with `show_all`)."""
+    lines = [
+        _head("before", comparison.before, now_ns, width),
+        _head("after", comparison.after, now_ns, width),
+        [("differs   ", "dim"), (cut(_sums(comparison), width - 10), "")],
+        [],
+    ]
+    shown = [pair for pair in comparison.pairs if show_all or _is_notable(pair)]
+    if not shown:
+        return [*lines, [("   every step is as it was", "dim")]]
+    headers = ("", "stage", "step", "before", "time", "after", "time", "change", "size")
+    flexible = headers.index("step")
+    lines += table(
+        headers, [_row(pair) for pair in shown], right=frozenset({4, 6, 7, 8}), flexible=flexible, width=width
+    )
+    hidden = len(comparison.pairs) - len(shown)
+    if hidden:
+        lines.append([(f"   {hidden} {plural(hidden, 'step')} as before", "dim")])
+    return lines
+
+
+def _head(key: str, build: Build, now_ns: int, width: int) -> Line:
+    seconds = build.duration_seconds
+    took = "running" if seconds is None else f"{build.status.value} in {human_duration(seconds)}"
+    rest = f"  {took}  {human_age((now_ns - build.started_ns) / 1e9)}"
+    name = cut(f"{clean(build.ref)[:SHORT_REF]}  {build_label(build)}", max(width - 10 - len(rest), 8))
+    return [(f"{key:<10}", "dim"), (name, "bold"), (rest, STATUS_STYLES[build.status])]
+
+
+def _sums(comparison: Comparison) -> str:
+    before, after = comparison.before, comparison.after
+    parts = []
+    if before.duration_seconds is not None and after.duration_seconds is not None:
+        parts.append(f"{_signed(after.duration_seconds - before.duration_seconds)} in all")
+    parts.append(f"{_signed(comparison.difference_seconds)} of work in the steps")
+    if before.image and after.image and before.image.size_bytes is not None and after.image.size_bytes is not None:
+        grown = after.image.size_bytes - before.image.size_bytes
+        parts.append(f"{'+' if grown > 0 else ''}{human_size(grown)} of image")
+    return " · ".join(parts)
+
+
+def _signed(seconds: float) -> str:
+    return ("+" if seconds >= NOTABLE_SECONDS else "") + human_duration(
+        seconds if abs(seconds) >= NOTABLE_SECONDS else 0
+    )
+
+
+def _is_notable(pair: StepPair) -> bool:
+    if pair.step.position is not None and (pair.change != "same" or pair.difference_bytes):
+        return True
+    return pair.change == "outcome" or abs(pair.difference_seconds or 0.0) >= NOTABLE_SECONDS
+
+
+def _row(pair: StepPair) -> list[Span]:
+    step, seconds, size = pair.step, pair.difference_seconds, pair.difference_bytes
+    if seconds is None or abs(seconds) < NOTABLE_SECONDS:
+        change: Span = ("", "")
+    else:
+        change = (("+" if seconds > 0 else "") + short_duration(seconds), "red" if seconds > 0 else "green")
+    return [
+        _MARKS[pair.change],
+        (cut(clean(step.stage, 40), 12), ""),
+        (f"{step_place(step)} {step_name(step)}".strip(), ""),
+        *_side(pair.before),
+        *_side(pair.after),
+        change,
+        ("" if not size else f"{'+' if size > 0 else ''}{short_size(size)}", ""),
+    ]
+
+
+def _side(step: Step | None) -> tuple[Span, Span]:
+    if step is None:
+        return ("", ""), ("", "")
+    seconds = step.duration_seconds
+    return OUTCOME_LABELS[step.outcome], ("" if seconds is None else short_duration(seconds), "")

@@ -1,0 +1,45 @@
+"""`buildprof import`: a progress stream or an archive becomes a build."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from buildprof.cli.documented import DocumentedCommand
+from buildprof.cli.options import Where, json_option, where_options
+
+
+@click.command(
+    "import",
+    cls=DocumentedCommand,
+    examples=(
+        "docker build --progress=rawjson . |& buildprof import - --project shop",
+        "buildprof import build.dockerbuild",
+    ),
+)
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--project", metavar="P", help="The project that was built.")
+@click.option("--target", metavar="T", help="The target that was built.")
+@where_options
+@json_option
+def command(*, file: Path, project: str | None, target: str | None, where: Where, as_json: bool) -> None:
+    """Make a build of a progress log or an archive.
+
+    FILE is what --progress=rawjson wrote or a .dockerbuild archive of buildx;
+    - is standard input. The build is stored, and shown as `show` does.
+    """
+    from buildprof.ingest import import_file
+
+    settings = where.settings()
+    build = import_file(settings, None if str(file) == "-" else file, project, target)
+
+    from buildprof.cli.lines import output_width, write_json, write_lines
+    from buildprof.cli.profile import profile
+    from buildprof.model.document import build_document
+
+    if as_json:
+        write_json(build_document(build))
+    else:
+        write_lines(profile(build, None, time.time_ns(), output_width()))

@@ -1,0 +1,212 @@
+"""One build as a person reads it: what happened, how long, what it means, then the steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len
+
+from buildprof.analysis.misses import root_misses
+from buildprof.cli.lines import Line, cut, shorten, wrap
+from buildprof.cli.waterfall import step_name, step_place, waterfall
+from buildprof.model.build import DEFAULT_TARGET, Build, Image, Status, Summary
+from buildprof.model.step import Outcome, Step
+from buildprof.model.text import (
+    clean,
+    clean_lines,
+    human_age,
+    human_duration,
+    human_size,
+    plural,
+)
+
+SHORT_REF = 8
+LOG_LINES = 10
+_KEY = 10
+
+STATUS_STYLES = {
+    Status.COMPLETED: "green",
+    Status.FAILED: "bold red",
+    Status.CANCELED: "magenta",
+    Status.RUNNING: "bold cyan",
+}
+
+
+def profile(  # noqa: PLR0913  # the moment, the paper and the choices, all of them plain
+    build: Build, previous: Build | None, now_ns: int, width: int, *, fold: bool = True, max_lines: int | None = None
+) -> list[Line]:
+    """All that `show` prints. `previous` is the last build of the same target before this one, for the growth.
+
+    Without `fold` nothing is left out: every internal step, every log line kept. `max_lines` bounds the height.
+    """
+    head = [*_what_happened(build, now_ns, width), *_what_it_means(build, previous, width)]
+    if not build.steps:
+        return [*head, [], [("   no steps are known of this build", "dim")]]
+    foot = _foot(build, width, fold=fold)
+    room = None if max_lines is None else max(max_lines - len(head) - len(foot) - 2, 3)
+    return [*head, [], *waterfall(build, now_ns, width, fold=fold, max_rows=room), *foot]
+
+
+def build_label(build: Build) -> str:
+    """project/target, without a target that nobody named."""
+    project = clean(build.project, 200)
+    return project if build.target == DEFAULT_TARGET else f"{project}/{clean(build.target, 200)}"
+
+
+def _what_happened(build: Build, now_ns: int, width: int) -> list[Line]:
+    seconds = build.duration_seconds
+    if seconds is None:
+        seconds = max(now_ns - build.started_ns, 0) / 1e9
+    phrase = {
+        Status.COMPLETED: f"completed in {human_duration(seconds)}",
+        Status.FAILED: f"FAILED after {human_duration(seconds)}",
+        Status.CANCELED: f"canceled after {human_duration(seconds)}",
+        Status.RUNNING: f"running for {human_duration(seconds)}",
+    }[build.status]
+    when = "" if build.completed_ns is None else human_age((now_ns - build.completed_ns) / 1e9)
+    ref = f"ref {clean(build.ref)[:SHORT_REF]}   builder {shorten(build.builder, 24)}"
+    tail = f"  {phrase}" + (f"  {when}" if when else "")
+    label = shorten(build_label(build), width - cell_len(tail))
+    first: Line = [(label, "bold"), (f"  {phrase}", STATUS_STYLES[build.status])]
+    if when:
+        first.append((f"  {when}", ""))
+    if cell_len(label) + cell_len(tail) + 3 + cell_len(ref) <= width:
+        return [[*first, (f"   {ref}", "dim")]]
+    return [first, [(cut(ref, width), "dim")]]
+
+
+def _what_it_means(build: Build, previous: Build | None, width: int) -> list[Line]:
+    said = [
+        ("cache", _cache(build.summary)),
+        ("image", _image(build.image, previous.image if previous else None)),
+        ("moved", _moved(build.summary)),
+        ("asked", _asked(build)),
+        ("source", _source(build)),
+    ]
+    lines: list[Line] = [_said(key, text, width) for key, text in said if text]
+    if build.error is not None:
+        lines += _error(build, width)
+    return lines
+
+
+def _said(key: str, text: str, width: int) -> Line:
+    return [(f"{key:<{_KEY}}", "dim"), (cut(text, width - _KEY), "")]
+
+
+def _cache(summary: Summary) -> str:
+    looked_up = summary.cache_hits + summary.cache_misses
+    if not looked_up:
+        return ""
+    parts = [f"{summary.cache_hits} of {looked_up} {plural(looked_up, 'step')} hit"]
+    if summary.saved_seconds is not None and summary.cache_hits:
+        parts.append(f"saved about {human_duration(summary.saved_seconds)}")
+    elif summary.cache_hits:
+        parts.append("what they saved is not known yet")
+    if summary.cache_misses:
+        parts.append(f"misses cost {human_duration(summary.executed_seconds)}")
+    return " · ".join(parts)
+
+
+def _image(image: Image | None, before: Image | None) -> str:
+    if image is None:
+        return ""
+    name = clean(image.tags[0], 200) if image.tags else clean(image.id, 19)
+    more = f" and {len(image.tags) - 1} more" if len(image.tags) > 1 else ""
+    text = f"{name}{more}"
+    if image.size_bytes is not None:
+        text += f"  {human_size(image.size_bytes)}"
+    if image.layers is not None:
+        text += f" in {image.layers} {plural(image.layers, 'layer')}"
+    if image.size_bytes is not None and before is not None and before.size_bytes is not None:
+        grown = image.size_bytes - before.size_bytes
+        change = f"{'+' if grown > 0 else ''}{human_size(grown)}" if grown else "unchanged"
+        text += f" ({change} since the last build)"
+    return text
+
+
+def _moved(summary: Summary) -> str:
+    """What the network and the disk took, where it took a tenth of a second or more."""
+    context = "context" if not summary.context_bytes else f"{human_size(summary.context_bytes)} of context"
+    took = (
+        (context, summary.context_seconds),
+        ("base images", summary.base_pull_seconds),
+        ("cache import", summary.cache_import_seconds),
+        ("cache export", summary.cache_export_seconds),
+        ("image export", summary.export_seconds),
+    )
+    return " · ".join(f"{what} {human_duration(seconds)}" for what, seconds in took if seconds and seconds >= 0.05)
+
+
+def _asked(build: Build) -> str:
+    options = build.options
+    parts = ["--no-cache"] if options.no_cache else []
+    parts += [f"--cache-from {clean(one, 60)}" for one in options.cache_from]
+    parts += [f"--cache-to {clean(one, 60)}" for one in options.cache_to]
+    parts += [
+        f"{clean(name, 40)}={'[redacted]' if value is None else clean(value, 40)}"
+        for name, value in options.build_args.items()
+    ]
+    return " · ".join(parts)
+
+
+def _source(build: Build) -> str:
+    if build.vcs is None or not (build.vcs.source or build.vcs.revision):
+        return ""
+    return " at ".join(
+        part for part in (clean(build.vcs.source, 200), clean(build.vcs.revision, 12).rstrip("…")) if part
+    )
+
+
+def _error(build: Build, width: int) -> list[Line]:
+    if build.error is None:
+        return []
+    message = clean(build.error.message, 600) or "no reason given"
+    room = width - _KEY
+    lines: list[Line] = []
+    for chunk in wrap(message, room, most=3):
+        key = "error" if not lines else ""
+        lines.append([(f"{key:<{_KEY}}", "dim"), (chunk, "red")])
+    step = _find(build.steps, build.error.step_id)
+    if step is not None:
+        at = f"in {_title(step)}" + (f", line {step.lines[0]} of the Dockerfile" if step.lines else "")
+        lines.append(_said("", at, width))
+    return lines
+
+
+def _foot(build: Build, width: int, *, fold: bool) -> list[Line]:
+    lines: list[Line] = []
+    path, total = build.summary.critical_path_seconds, build.duration_seconds
+    if any(step.on_critical_path for step in build.steps):
+        text = " * on the critical path"
+        if path is not None and total is not None:
+            text += f": {human_duration(path)} of {human_duration(total)}"
+        lines.append([(text, "dim")])
+    roots = root_misses(build.steps)
+    if roots and any(step.outcome is Outcome.MISS and step.id not in roots for step in build.steps):
+        lines.append([("   MISS has a cause of its own, miss follows from one", "dim")])
+    if build.error is not None and build.error.log_tail:
+        lines += [[], *_log(build, width, fold=fold)]
+    return lines
+
+
+def _log(build: Build, width: int, *, fold: bool) -> list[Line]:
+    error = build.error
+    if error is None:
+        return []
+    shown = [line for entry in error.log_tail[-200:] for line in clean_lines(entry, 1000)]
+    shown = shown[-LOG_LINES:] if fold else shown
+    step = _find(build.steps, error.step_id)
+    title = f"the last {len(shown)} {plural(len(shown), 'line')} of {_title(step) if step else 'the log'}"
+    return [[(shorten(title, width), "bold")], *(_log_line(line, width) for line in shown)]
+
+
+def _log_line(line: str, width: int) -> Line:
+    return [("  │ ", "dim"), (cut(line, width - 4), "")]
+
+
+def _title(step: Step) -> str:
+    return " ".join(part for part in (clean(step.stage, 40), step_place(step).strip(), step_name(step)) if part)
+
+
+def _find(steps: Iterable[Step], step_id: str | None) -> Step | None:
+    return next((step for step in steps if step.id == step_id), None) if step_id else None

@@ -1,0 +1,93 @@
+"""The one way into the store: a build is given its history, its labels and its place in the totals, and is written."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from buildprof.analysis.contributions import LabelBudget, contributions
+from buildprof.analysis.profile import profiled
+from buildprof.model.build import Build, Status
+from buildprof.model.events import EngineEvent
+from buildprof.model.series import Contribution
+from buildprof.store import queries
+from buildprof.store.writer import Writer
+
+
+def _unheard(_seconds: float) -> None:
+    """Nobody wants to know how long a write took."""
+
+
+class Ingest:
+    """Writes builds of one agent, or of one import. Blocks on the database: call it from the writer's thread.
+
+    `scope` names the series that this process adds to; of several agents on one PostgreSQL each has its own.
+    `on_write` is told the seconds that each write took.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        scope: str,
+        max_projects: int,
+        max_targets: int,
+        on_write: Callable[[float], None] = _unheard,
+    ) -> None:
+        self.engine = engine
+        self.scope = scope
+        self._writer = Writer(engine)
+        self._limits = (max_projects, max_targets)
+        self._known = {project: set(targets) for project, targets in queries.label_values(engine, scope).items()}
+        self._on_write = on_write
+
+    def close(self) -> None:
+        """Give the writer's connection back."""
+        self._writer.close()
+
+    def save(self, build: Build) -> Build:
+        """Store a build, running or finished; a finished one is counted once. Returns it as it was stored.
+
+        Raises:
+            StoreError: it could not be written; the store is as it was.
+        """
+        if build.status is Status.RUNNING:
+            self._timed(lambda: self._writer.save_build(profiled(build, {}), scope=self.scope))
+            return build
+        identities = [step.identity for step in build.steps if step.identity]
+        finished = profiled(build, queries.executed_durations(self.engine, identities, before_ns=build.started_ns))
+        labels = LabelBudget(*self._limits, known=self._known)
+        self._timed(lambda: self._writer.save_build(finished, contributions(finished, labels), scope=self.scope))
+        project, target = labels.place(finished.project, finished.target)
+        self._known.setdefault(project, set()).add(target)
+        return finished
+
+    def project_name(self, directory: str, preferred: str) -> str:
+        """The name of the project in a directory: the preferred one, made longer where another directory has it."""
+        return self._writer.claim_project_name(directory, preferred)
+
+    def add(self, changes: list[Contribution]) -> None:
+        """Add to the totals what comes from no build."""
+        self._timed(lambda: self._writer.apply_contributions(changes, scope=self.scope))
+
+    def save_events(self, builder: str, events: list[EngineEvent], cursor: tuple[str, str]) -> None:
+        """Store events of an engine, then how far its stream was read: (name, position)."""
+        self._timed(lambda: self._writer.save_engine_events(builder, events))
+        self._writer.set_cursor(*cursor)
+
+    def delete_older_than(self, horizon_ns: int) -> int:
+        """Retention: returns the number of builds that were deleted. No counter is lowered by it."""
+        return self._writer.delete_older_than(horizon_ns)
+
+    def _timed(self, write: Callable[[], object]) -> None:
+        started = time.perf_counter()
+        write()
+        self._on_write(time.perf_counter() - started)
+
+
+def series_scope(engine: Engine) -> str:
+    """Whose totals these are: "" in a store of our own, the host's name in a PostgreSQL that agents share."""
+    return "" if engine.dialect.name == "sqlite" else socket.gethostname()

@@ -1,0 +1,199 @@
+"""What buildx keeps on disk: which directory a ref was built from, and which builders there are.
+
+buildx writes `refs/<builder>/<node>/<ref>` before it asks for the build, `refs/__group__/<id>` for a bake or compose
+call, `instances/<builder>` for a builder that was created (docker/buildx, localstate and store). The files belong to
+users, so each is read only if it is a regular file of some size, and no link is followed below a buildx directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import stat
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from buildprof.model.events import LocalState
+
+MAX_STATE_BYTES = 256 * 1024
+MAX_DIRECTORIES = 500
+MAX_REFS = 50_000
+MAX_GROUP = 1_000
+
+_MAX_PATH_CHARS = 4_096
+_MAX_NAME_CHARS = 200
+_GROUPS = "__group__"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderNode:
+    """One node of a builder. `endpoint` is a docker context, a host's URL or the address of a buildkitd."""
+
+    name: str
+    endpoint: str
+    driver_options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderInstance:
+    """A builder that `buildx create` made. `driver` is "docker-container", "kubernetes" or "remote"."""
+
+    name: str
+    driver: str
+    nodes: tuple[BuilderNode, ...]
+
+
+def read_local_state(buildx_dirs: Sequence[Path], ref: str) -> LocalState | None:
+    """What buildx noted of a ref, from the first directory that knows it; None if none does. Costs a few probes."""
+    if not _NAME.fullmatch(ref):
+        return None
+    for node_dir in _node_dirs(buildx_dirs):
+        state = local_state_of(ref, _read_json(node_dir / ref), builder=node_dir.parent.name)
+        if state is not None:
+            return state
+    return None
+
+
+def read_group(buildx_dirs: Sequence[Path], group_id: str) -> tuple[str, ...]:
+    """The refs of one bake or compose call, () if it is not known."""
+    if not _NAME.fullmatch(group_id):
+        return ()
+    for buildx_dir in buildx_dirs:
+        directory = buildx_dir / "refs" / _GROUPS
+        refs = _entry(_read_json(directory / group_id), "Refs", list, []) if _is_plain_directory(directory) else []
+        if found := tuple(ref for ref in refs[:MAX_GROUP] if isinstance(ref, str) and _NAME.fullmatch(ref)):
+            return found
+    return ()
+
+
+def list_instances(buildx_dir: Path) -> tuple[BuilderInstance, ...]:
+    """The builders that were created, by name. The engine's own ("default", or a context's name) have no file."""
+    directory = buildx_dir / "instances"
+    if not _is_plain_directory(directory):
+        return ()
+    found = (_instance(_read_json(directory / name)) for name in _names(directory)[:MAX_DIRECTORIES])
+    return tuple(instance for instance in found if instance is not None)
+
+
+async def follow_local_states(buildx_dirs: Sequence[Path], interval_seconds: float = 1.0) -> AsyncIterator[LocalState]:
+    """Every ref that appears from now on, as buildx writes it. Looks at the directories' times, and reads what is new."""
+    seen: dict[Path, tuple[int, bool, frozenset[str]]] = {}
+    is_first = True
+    while True:
+        fresh: list[LocalState] = []
+        for node_dir in _node_dirs(buildx_dirs):
+            with suppress(OSError):
+                changed_ns = node_dir.stat().st_mtime_ns
+                known_ns, is_settled, known = seen.get(node_dir, (-1, False, frozenset[str]()))
+                if changed_ns == known_ns and is_settled:
+                    continue
+                names = frozenset(_names(node_dir))
+                # A file can come after the listing within the same tick of the clock, so one more look is taken.
+                seen[node_dir] = changed_ns, changed_ns == known_ns, names
+                if not is_first:
+                    states = (read_local_state((node_dir.parents[2],), name) for name in sorted(names - known))
+                    fresh += [state for state in states if state is not None]
+        is_first = False
+        for state in fresh:
+            yield state
+        await asyncio.sleep(interval_seconds)
+
+
+def local_state_of(ref: str, document: Any, builder: str = "") -> LocalState | None:
+    """A `localstate.State` of buildx, from JSON; None if it is no such thing or names a path that cannot be shown."""
+    context_path = _entry(document, "LocalPath", str, "")
+    dockerfile_path = _entry(document, "DockerfilePath", str, "")
+    if not context_path or not _is_plain_path(context_path) or not _is_plain_path(dockerfile_path):
+        return None
+    group_id = _entry(document, "GroupRef", str, "")
+    return LocalState(
+        ref=ref,
+        target=_entry(document, "Target", str, "")[:_MAX_NAME_CHARS],
+        context_path=context_path,
+        dockerfile_path=dockerfile_path,
+        group_id=group_id if _NAME.fullmatch(group_id) else "",
+        builder=builder,
+    )
+
+
+def _instance(document: Any) -> BuilderInstance | None:
+    name = _entry(document, "Name", str, "")
+    if not _NAME.fullmatch(name):
+        return None
+    nodes = (
+        BuilderNode(
+            _entry(node, "Name", str, "")[:_MAX_NAME_CHARS],
+            _entry(node, "Endpoint", str, "")[:_MAX_PATH_CHARS],
+            {
+                key[:_MAX_NAME_CHARS]: value[:_MAX_NAME_CHARS]
+                for key, value in _entry(node, "DriverOpts", dict, {}).items()
+                if isinstance(value, str)
+            },
+        )
+        for node in _entry(document, "Nodes", list, [])[:MAX_DIRECTORIES]
+    )
+    driver = _entry(document, "Driver", str, "")[:_MAX_NAME_CHARS]
+    return BuilderInstance(name, driver, tuple(node for node in nodes if _NAME.fullmatch(node.name)))
+
+
+def _node_dirs(buildx_dirs: Sequence[Path]) -> Iterator[Path]:
+    """`refs/<builder>/<node>` of every buildx directory."""
+    for buildx_dir in buildx_dirs:
+        refs = buildx_dir / "refs"
+        if not _is_plain_directory(refs):
+            continue
+        for builder in _directories(refs):
+            if builder.name != _GROUPS:
+                yield from _directories(builder)
+
+
+def _directories(parent: Path) -> list[Path]:
+    found = [name for name in _names(parent)[:MAX_DIRECTORIES] if _is_plain_directory(parent / name)]
+    return [parent / name for name in found]
+
+
+def _names(directory: Path) -> list[str]:
+    """Plain names in a directory, sorted, MAX_REFS at most."""
+    names: list[str] = []
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name):
+                names.append(entry.name)
+            if len(names) >= MAX_REFS:
+                break
+    return sorted(names)
+
+
+def _is_plain_directory(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False
+
+
+def _read_json(path: Path) -> Any:
+    """The JSON of a small regular file; None for anything else. A FIFO is not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with suppress(OSError, ValueError, RecursionError), open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_STATE_BYTES:
+            return json.loads(file.read(MAX_STATE_BYTES))
+    return None
+
+
+def _entry(document: Any, key: str, kind: type, default: Any) -> Any:
+    value = document.get(key) if isinstance(document, dict) else None
+    return value if isinstance(value, kind) else default
+
+
+def _is_plain_path(path: str) -> bool:
+    return len(path) <= _MAX_PATH_CHARS and not _CONTROL.search(path)

@@ -1,0 +1,252 @@
+"""What readers ask of the store. No function here takes a lock or waits for the writer; all raise StoreError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, or_, select, tuple_
+
+from buildprof.model.build import UNKNOWN_PROJECT, Build, Status
+from buildprof.model.events import EngineEvent
+from buildprof.model.series import Series
+from buildprof.store import schema
+from buildprof.store.connect import reading
+from buildprof.store.errors import Ambiguous, NotFound
+from buildprof.store.rows import build_from, key_text, load_labels, steps_from
+from buildprof.store.totals import history_key, load_durations
+
+_HIGHEST = "\U0010ffff"
+"""Sorts after every other character: the end of the range of texts with a prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFilter:
+    """Which builds a list shows, None being any; `limit` None is all.
+
+    `since_ns` is the earliest start. `before` is (started_ns, ref) of the last build of the page before.
+    """
+
+    project: str | None = None
+    target: str | None = None
+    status: Status | None = None
+    since_ns: int | None = None
+    limit: int | None = 50
+    before: tuple[int, str] | None = None
+
+
+def list_builds(engine: Engine, wanted: BuildFilter | None = None) -> list[Build]:
+    """List the builds, newest first: heads only, without steps and without the Dockerfile's text."""
+    wanted = wanted or BuildFilter()
+    builds = schema.builds
+    # Every condition is on a column of the index `builds_by_start`; the rows are fetched afterwards.
+    keys = select(builds.c.key).order_by(builds.c.started_ns.desc(), builds.c.ref.desc()).limit(wanted.limit)
+    for column, value in (
+        (builds.c.project, wanted.project),
+        (builds.c.target, wanted.target),
+        (builds.c.status, wanted.status),
+    ):
+        if value is not None:
+            keys = keys.where(column == str(value))
+    if wanted.since_ns is not None:
+        keys = keys.where(builds.c.started_ns >= wanted.since_ns)
+    if wanted.before is not None:
+        # The first condition bounds the walk over the index, which the second alone would not everywhere.
+        keys = keys.where(builds.c.started_ns <= wanted.before[0])
+        keys = keys.where(tuple_(builds.c.started_ns, builds.c.ref) < tuple_(*wanted.before))
+    statement = select(builds).where(builds.c.key.in_(keys)).order_by(builds.c.started_ns.desc(), builds.c.ref.desc())
+    with reading(engine) as connection:
+        return [build_from(row) for row in connection.execute(statement)]
+
+
+def find_build(engine: Engine, ref: str, *, builder: str | None = None) -> Build:
+    """Find the whole build with this ref, or with the only ref that begins so, or the newest one for "last".
+
+    Raises NotFound, and Ambiguous for a prefix of several builds or a ref that several builders know.
+    """
+    builds = schema.builds
+    ref = key_text(ref)
+    statement = select(builds)
+    if builder is not None:
+        statement = statement.where(builds.c.builder == builder)
+    with reading(engine) as connection:
+        if ref == "last":
+            newest = statement.order_by(builds.c.started_ns.desc(), builds.c.ref.desc()).limit(1)
+            found = list(connection.execute(newest))
+        else:
+            found = list(connection.execute(statement.where(builds.c.ref == ref).limit(2)))
+            if not found and ref:
+                # A range rather than LIKE: an index serves it on both databases, and nothing is a wildcard.
+                within = (builds.c.ref >= ref) & (builds.c.ref < ref + _HIGHEST)
+                found = list(connection.execute(statement.where(within).order_by(builds.c.ref).limit(2)))
+        if not found:
+            raise NotFound("no build is stored yet" if ref == "last" else f"no build has the ref {_shown(ref)}")
+        if len(found) > 1:
+            raise _ambiguous(ref, [build_from(row) for row in found])
+        return _whole(connection, found)[0]
+
+
+def overlapping_builds(engine: Engine, builder: str, started_ns: int, completed_ns: int) -> list[Build]:
+    """List the builds of a builder, with steps, that ran at some time between two, oldest first."""
+    builds = schema.builds
+    statement = (
+        select(builds)
+        .where(builds.c.builder == builder, builds.c.started_ns <= completed_ns)
+        .where(or_(builds.c.completed_ns >= started_ns, builds.c.completed_ns.is_(None)))
+        .order_by(builds.c.started_ns, builds.c.ref)
+    )
+    with reading(engine) as connection:
+        return _whole(connection, list(connection.execute(statement)))
+
+
+def previous_build(engine: Engine, build: Build) -> Build | None:
+    """Find the head of the last completed build before this one, of the same project, target and builder."""
+    builds = schema.builds
+    statement = (
+        select(builds)
+        .where(
+            builds.c.project == build.project,
+            builds.c.target == build.target,
+            builds.c.builder == build.builder,
+            builds.c.status == Status.COMPLETED.value,
+            builds.c.started_ns <= build.started_ns,
+            tuple_(builds.c.started_ns, builds.c.ref) < tuple_(build.started_ns, build.ref),
+        )
+        .order_by(builds.c.started_ns.desc(), builds.c.ref.desc())
+        .limit(1)
+    )
+    with reading(engine) as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else build_from(row)
+
+
+def stored_generations(engine: Engine, builder: str, *, since_ns: int = 0) -> dict[str, tuple[Status, int]]:
+    """Status and generation of the builds of a builder that started since a time, by ref."""
+    builds = schema.builds
+    statement = select(builds.c.ref, builds.c.status, builds.c.generation).where(
+        builds.c.builder == builder, builds.c.started_ns >= since_ns
+    )
+    with reading(engine) as connection:
+        return {ref: (Status(status), generation) for ref, status, generation in connection.execute(statement)}
+
+
+def executed_durations(engine: Engine, identities: Collection[str]) -> dict[str, tuple[float, ...]]:
+    """Look up the last executed durations of steps in seconds, five at most, newest first; steps without are left out."""
+    history = schema.step_history
+    keys = {history_key(identity): identity for identity in identities}
+    statement = select(history.c.identity, history.c.durations).where(history.c.identity.in_(list(keys)))
+    with reading(engine) as connection:
+        return {
+            keys[key]: tuple(seconds for _, seconds in load_durations(text))
+            for key, text in connection.execute(statement)
+        }
+
+
+def known_dockerfile(engine: Engine, digest: str) -> tuple[str, str] | None:
+    """Project and directory of the last placed build of a Dockerfile with this digest."""
+    table = schema.dockerfiles
+    statement = select(table.c.project, table.c.directory).where(
+        table.c.digest == digest, table.c.project != UNKNOWN_PROJECT
+    )
+    with reading(engine) as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else (row.project, row.directory)
+
+
+def changed_series(engine: Engine, scope: str, since_seq: int = 0) -> tuple[list[Series], int]:
+    """Return the series of a scope that changed after a number of this function's, and the number for next time."""
+    table = schema.series
+    columns = (table.c.metric, table.c.labels, table.c.value, table.c.at_ns, table.c.ref, table.c.exemplar_value)
+    statement = select(*columns, table.c.seq).where(table.c.scope == scope)
+    if since_seq:  # else all of them, in the table's own order rather than through the index
+        statement = statement.where(table.c.seq > since_seq)
+    with reading(engine) as connection:
+        rows = connection.execute(statement).all()
+    found = [
+        Series(metric, load_labels(labels), value, at_ns, ref, exemplar_value)
+        for metric, labels, value, at_ns, ref, exemplar_value, _ in rows
+    ]
+    return found, max((row[6] for row in rows), default=since_seq)
+
+
+def label_values(engine: Engine, scope: str) -> dict[str, set[str]]:
+    """Collect the projects that stand in the series of a scope, each with its targets: what the label budget has let in."""
+    table = schema.series
+    values: dict[str, set[str]] = {}
+    with reading(engine) as connection:
+        for text in connection.scalars(select(table.c.labels).where(table.c.scope == scope).distinct()):
+            labels = dict(load_labels(text))
+            if "project" in labels:
+                targets = values.setdefault(labels["project"], set())
+                if "target" in labels:
+                    targets.add(labels["target"])
+    return values
+
+
+def cursor(engine: Engine, name: str) -> str | None:
+    """How far a source has been read, as `set_cursor` was told; None if it was not."""
+    with reading(engine) as connection:
+        value = connection.scalar(select(schema.cursors.c.value).where(schema.cursors.c.name == name))
+    return None if value is None else str(value)
+
+
+def engine_events(
+    engine: Engine, since_ns: int = 0, limit: int = 1000, *, builder: str | None = None
+) -> list[EngineEvent]:
+    """List the first events of the engine at or after a time, oldest first."""
+    table = schema.engine_events
+    statement = select(table).where(table.c.at_ns >= since_ns).order_by(*table.primary_key.columns).limit(limit)
+    if builder is not None:
+        statement = statement.where(table.c.builder == builder)
+    with reading(engine) as connection:
+        return [
+            EngineEvent(row.type, row.action, row.id, row.at_ns, json.loads(row.attributes))
+            for row in connection.execute(statement)
+        ]
+
+
+def store_size_bytes(engine: Engine) -> int:
+    """How much disk the store takes: the file and its log, or the tables and their indexes."""
+    if engine.dialect.name == "sqlite":
+        files = [Path(f"{engine.url.database}{suffix}") for suffix in ("", "-wal")]
+        return sum(file.stat().st_size for file in files if file.exists())
+    sizes = [func.pg_total_relation_size(name) for name in schema.metadata.tables]
+    with reading(engine) as connection:
+        return sum(connection.execute(select(*sizes)).one())
+
+
+def _whole(connection: Connection, rows: list[Row[Any]]) -> list[Build]:
+    """Make builds from their rows of `builds`, with steps and Dockerfile."""
+    steps = schema.steps
+    statement = (
+        select(steps)
+        .where(steps.c.build_key.in_([row.key for row in rows]))
+        .order_by(steps.c.build_key, steps.c.ordinal)
+    )
+    by_build: dict[int, list[Row[Any]]] = {row.key: [] for row in rows}
+    for step in connection.execute(statement):
+        by_build[step.build_key].append(step)
+    texts = _dockerfile_texts(connection, {row.dockerfile_digest for row in rows})
+    return [build_from(row, texts.get(row.dockerfile_digest, ""), steps_from(by_build[row.key])) for row in rows]
+
+
+def _dockerfile_texts(connection: Connection, digests: Iterable[str]) -> dict[str, str]:
+    table = schema.dockerfiles
+    statement = select(table.c.digest, table.c.text).where(table.c.digest.in_([d for d in digests if d]))
+    return {row.digest: row.text for row in connection.execute(statement)}
+
+
+def _ambiguous(ref: str, found: list[Build]) -> Ambiguous:
+    if found[0].ref == found[1].ref:
+        builders = " and ".join(_shown(build.builder) for build in found)
+        return Ambiguous(f"the ref {_shown(ref)} is known to several builders, such as {builders}")
+    refs = " and ".join(_shown(build.ref) for build in found)
+    return Ambiguous(f"{_shown(ref)} begins the refs of several builds, such as {refs}: give more of it")
+
+
+def _shown(text: str) -> str:
+    """Quote a text for one line of a message."""
+    return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -1,0 +1,43 @@
+"""Deleting what is too old, a bounded batch at a time."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Connection, Table, delete, select, tuple_
+
+from buildprof.store import schema
+
+BUILDS_AT_ONCE = 100
+ROWS_AT_ONCE = 1000
+
+
+def delete_batch(connection: Connection, horizon_ns: int) -> tuple[int, bool]:
+    """Delete the oldest builds with their steps, and other rows last seen before a time, as many as one batch may.
+
+    Returns the number of builds deleted, and whether there may be more to delete.
+    """
+    builds, steps = schema.builds, schema.steps
+    keys = list(
+        connection.scalars(
+            select(builds.c.key)
+            .where(builds.c.started_ns < horizon_ns)
+            .order_by(builds.c.started_ns)
+            .limit(BUILDS_AT_ONCE)
+        )
+    )
+    if keys:
+        connection.execute(delete(steps).where(steps.c.build_key.in_(keys)))
+        connection.execute(delete(builds).where(builds.c.key.in_(keys)))
+    more = len(keys) == BUILDS_AT_ONCE
+    for table, seen in (
+        (schema.engine_events, schema.engine_events.c.at_ns),
+        (schema.step_history, schema.step_history.c.last_ns),
+        (schema.dockerfiles, schema.dockerfiles.c.last_used_ns),
+    ):
+        more |= _delete_rows(connection, table, seen, horizon_ns) == ROWS_AT_ONCE
+    return len(keys), more
+
+
+def _delete_rows(connection: Connection, table: Table, seen: Column[int], horizon_ns: int) -> int:
+    key = tuple_(*table.primary_key.columns)
+    oldest = select(*table.primary_key.columns).where(seen < horizon_ns).limit(ROWS_AT_ONCE)
+    return connection.execute(delete(table).where(key.in_(oldest))).rowcount

@@ -1,0 +1,145 @@
+"""The HTTP face: which route gives what. Queries of the store run in threads, never in the loop that follows builds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from buildprof.exporters.prometheus.collector import (
+    OPENMETRICS_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    StoredSeries,
+    scrape,
+    wants_openmetrics,
+)
+from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
+from buildprof.store.queries import BuildFilter, list_builds
+from buildprof.web.api import build_body, builds_body, encode, parse_filter, parse_ref, projects_body
+from buildprof.web.guard import Guard
+from buildprof.web.live import EventStream, LiveEvents
+from buildprof.web.openapi import openapi_document
+from buildprof.web.page import CONTENT_SECURITY_POLICY, landing_page
+from buildprof.web.problems import HANDLERS, Problem
+
+QUERY_THREADS = 2
+QUERY_SECONDS = 20.0
+"""How long a request waits for the store."""
+
+LATEST_BUILDS = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """What the routes serve from. `unready` gives the reason why history has not been read yet, None once it has."""
+
+    store: Engine
+    stored_series: StoredSeries
+    self_metrics: SelfMetrics
+    live: LiveEvents
+    unready: Callable[[], str | None]
+    version: str
+    loopback_only: bool = True
+
+
+def create_app(state: AppState) -> ASGIApp:
+    """Make the application. `state.loopback_only` says whether requests must name this machine's loopback address."""
+    starlette = Starlette(
+        routes=[Route(path, endpoint, methods=["GET"]) for path, endpoint in _Endpoints(state).by_path().items()],
+        exception_handlers=HANDLERS,
+    )
+    starlette.router.redirect_slashes = False
+    return Guard(starlette, loopback_only=state.loopback_only)
+
+
+class _Threads:
+    """A few threads for work that blocks. When they are busy, requests wait in line."""
+
+    def __init__(self, name: str, count: int) -> None:
+        # Threads start with the first work that there is, so an agent that nobody asks has none.
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Give the work's result. Raises what it raises, and Problem 503 when it takes more than QUERY_SECONDS."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await asyncio.wait_for(loop.run_in_executor(self._executor, work), QUERY_SECONDS)
+        except TimeoutError:
+            raise Problem(503, f"the store did not answer within {QUERY_SECONDS:.0f} s") from None
+
+
+class _Endpoints:
+    """One method for each path."""
+
+    def __init__(self, state: AppState) -> None:
+        self._state = state
+        self._queries = _Threads("queries", QUERY_THREADS)
+        self._scrapes = _Threads("scrapes", 1)  # its own, so that no query delays a scrape
+
+    def by_path(self) -> dict[str, Callable[[Request], Awaitable[Response]]]:
+        return {
+            "/": self.page,
+            "/metrics": self.metrics,
+            "/-/healthy": self.healthy,
+            "/-/ready": self.ready,
+            "/api/v1/builds": self.builds,
+            "/api/v1/builds/{ref}": self.build,
+            "/api/v1/projects": self.projects,
+            "/api/v1/events": self.events,
+            "/api/v1/openapi.json": self.openapi,
+        }
+
+    async def page(self, _request: Request) -> Response:
+        state, latest = self._state, BuildFilter(limit=LATEST_BUILDS)
+        html = await self._queries.run(
+            lambda: landing_page(list_builds(state.store, latest), time.time_ns(), state.version).encode()
+        )
+        return HTMLResponse(html, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
+
+    async def metrics(self, request: Request) -> Response:
+        state, openmetrics = self._state, wants_openmetrics(",".join(request.headers.getlist("accept")))
+        body = await self._scrapes.run(lambda: scrape(state.stored_series, state.self_metrics, openmetrics=openmetrics))
+        content_type = OPENMETRICS_CONTENT_TYPE if openmetrics else TEXT_CONTENT_TYPE
+        return Response(body, headers={"content-type": content_type, "vary": "accept"})
+
+    async def healthy(self, _request: Request) -> Response:
+        return Response("healthy\n", media_type="text/plain")
+
+    async def ready(self, _request: Request) -> Response:
+        reason = self._state.unready()
+        return _json(encode({"ready": reason is None, "reason": reason}), 200 if reason is None else 503)
+
+    async def builds(self, request: Request) -> Response:
+        wanted = parse_filter(request.query_params, [name for name, _ in request.query_params.multi_items()])
+        return _json(await self._queries.run(lambda: builds_body(self._state.store, wanted)))
+
+    async def build(self, request: Request) -> Response:
+        ref = parse_ref(request.path_params["ref"])
+        return _json(await self._queries.run(lambda: build_body(self._state.store, ref)))
+
+    async def projects(self, _request: Request) -> Response:
+        return _json(await self._queries.run(lambda: projects_body(self._state.store)))
+
+    async def events(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type=EventStream.media_type)
+        return EventStream(self._state.live)
+
+    async def openapi(self, _request: Request) -> Response:
+        return _json(encode(openapi_document(self._state.version)))
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")

@@ -1,0 +1,1 @@
+"""Projects to build, and the demonstration that builds them."""

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from buildprof.model.build import Image, Status, Summary
+from buildprof.store.project_facts import list_projects
+from buildprof.store.writer import Writer
+from tests.store.samples import SECOND, T0, make_build
+
+
+def test_facts_are_of_the_last_twenty_builds_of_each_target(engine: Engine, writer: Writer) -> None:
+    for number in range(30):
+        started_ns = T0 + number * 100 * SECOND
+        seconds = 90 if number < 10 else 20 if number == 29 else 10
+        summary = Summary(cache_hits=3, cache_misses=1 if number >= 10 else 50, executed_seconds=2.0, saved_seconds=1.5)
+        writer.save_build(
+            make_build(
+                f"r{number}",
+                started_ns=started_ns,
+                completed_ns=started_ns + seconds * SECOND,
+                image=Image("i", size_bytes=1000 + number),
+                summary=summary,
+            ),
+            scope="agent",
+        )
+    writer.save_build(make_build("other", target="api", status=Status.FAILED), scope="agent")
+    api, web = list_projects(engine)
+    assert (web.project, web.target, web.builds, web.failures) == ("shop", "web", 30, 0)
+    assert web.last_started_ns == T0 + 2900 * SECOND
+    assert web.hit_ratio == pytest.approx(0.75)
+    assert (web.executed_seconds, web.saved_seconds) == (40.0, 30.0)
+    assert (web.median_duration_seconds, web.last_duration_seconds, web.trend) == (10.0, 20.0, 2.0)
+    assert (web.image_size_bytes, web.previous_image_size_bytes) == (1029, 1028)
+    assert (api.target, api.builds, api.failures, api.hit_ratio, api.trend) == ("api", 1, 1, None, None)
+    assert (api.median_duration_seconds, api.image_size_bytes, api.saved_seconds) == (None, None, None)
+
+
+def test_a_running_build_counts_and_tells_nothing_more(engine: Engine, writer: Writer) -> None:
+    writer.save_build(make_build("done"), scope="agent")
+    writer.save_build(
+        make_build("now", started_ns=T0 + SECOND, completed_ns=None, status=Status.RUNNING), scope="agent"
+    )
+    (facts,) = list_projects(engine)
+    assert (facts.builds, facts.last_started_ns, facts.last_duration_seconds) == (2, T0 + SECOND, 10.0)
+
+
+def test_an_empty_store_has_no_projects(engine: Engine) -> None:
+    assert list_projects(engine) == []
