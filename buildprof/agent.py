@@ -106,7 +106,7 @@ async def _run(settings: Settings) -> Ending:
     ):
         asyncio.get_running_loop().add_signal_handler(number, _end, ending, meaning)
     version = distribution_version("docker-buildprof")
-    store = await asyncio.to_thread(open_store, settings.database_url)
+    store = await asyncio.to_thread(open_store, settings.store_url)
     own, live = SelfMetrics(version), LiveEvents()
     scope = series_scope(store)
     ingest = Ingest(
@@ -195,9 +195,13 @@ def _sources(
         captures.append(capture)
         sources.append(Source(SourceHealth("buildkit", builder.name, own), capture.run))
     buildkit_health = sources[0].health
-    events = ClassicCapture(name, main, api, desk, lambda: buildkit_health.state is State.UNSUPPORTED)
+    events = ClassicCapture(name, main, api, desk, lambda: _lacks_history(buildkit_health))
     sources.append(Source(SourceHealth("docker_events", name, own), events.run))
     return sources, captures
+
+
+def _lacks_history(buildkit: SourceHealth) -> bool | None:
+    return None if buildkit.state is State.STARTING else buildkit.state is State.UNSUPPORTED
 
 
 def _buildkitd(endpoint: Endpoint) -> Builder:

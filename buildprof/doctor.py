@@ -100,7 +100,7 @@ def _buildx_checks(buildx_dirs: tuple[Path, ...]) -> Iterator[Check]:
 
 def _store_check(settings: Settings) -> Check:
     try:
-        open_store(settings.database_url).dispose()
+        open_store(settings.store_url).dispose()
     except StoreError as error:
         return Check("store", CheckStatus.MISSING, str(error), "choose another --data-dir or --database-url", observes=False)
     return Check("store", CheckStatus.OK, f"usable, in {settings.data_dir}", observes=False)

@@ -71,6 +71,8 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
     )
     root = logging.getLogger()
     root.handlers = [handler]
+    for chatty in ("hpack", "h2", "urllib3", "docker", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     root.setLevel(number if number == logging.DEBUG else max(number, logging.WARNING))
 
 

@@ -13,7 +13,10 @@ from buildprof.store_location import plain_store_url
 def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, no settings in the environment, an empty working directory."""
     for name in tuple(os.environ):
-        if name.startswith(("BUILDPROF_", "DOCKER_", "BUILDX_", "XDG_")) or name in {"STATE_DIRECTORY", "INVOCATION_ID"}:
+        if name.startswith(("BUILDPROF_", "DOCKER_", "BUILDX_", "XDG_")) or name in {
+            "STATE_DIRECTORY",
+            "INVOCATION_ID",
+        }:
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
@@ -76,13 +79,16 @@ def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch, tmp_
         ('watch = "x"', "f.toml: watch: should be a list"),
         ("watch = [1]", "f.toml: watch: should be a path, or a list of them"),
         ('log_level = "loud"', "f.toml: log_level: should be 'debug', 'info', 'warning' or 'error'"),
-        ('redact = ["ok", "("]', "f.toml: redact: pattern 2 is no regular expression: missing ), unterminated subpattern"),
+        (
+            'redact = ["ok", "("]',
+            "f.toml: redact: pattern 2 is no regular expression: missing ), unterminated subpattern",
+        ),
         ('docker_host = "http://x"', "f.toml: docker_host: use unix:///path, tcp://host:port or ssh://user@host"),
         ('listen = "19323"', "f.toml: listen: use HOST:PORT, such as 127.0.0.1:19323 or [::1]:19323"),
         ('listen = "127.0.0.1:65536"', "f.toml: listen: use HOST:PORT, such as 127.0.0.1:19323 or [::1]:19323"),
         ('data_dir = "/a?b"', "f.toml: data_dir: a question mark"),
         ("a =", "f.toml: not TOML"),
-        ('"\\u001b[2J" = 1', "f.toml: unknown setting"),
+        ('"\\u001b[2Jx" = 1', "f.toml: x: unknown setting"),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_the_key(text: str, expected: str) -> None:
@@ -90,7 +96,7 @@ def test_a_bad_file_is_one_line_that_names_the_key(text: str, expected: str) -> 
     file.write_text(text)
     said = complaint({}, file)
     assert "\x1b" not in said
-    assert said.replace(": : ", ": ").startswith(expected)
+    assert said.startswith(expected)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

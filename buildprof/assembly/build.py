@@ -54,6 +54,7 @@ class BuildInputs:
     dockerfile_text: str = ""
     image: ImageFacts | None = None
     usage: CacheUsage | None = None
+    uploaded: frozenset[str] | None = None
     neighbours: Sequence[Neighbour] = ()
     client_prefix: str = ""
 
@@ -80,6 +81,7 @@ def assemble(inputs: BuildInputs) -> Build:
             provenance=inputs.provenance,
             layer_sizes=layer_sizes(inputs.image.history, config) if inputs.image else (),
             usage=inputs.usage,
+            uploaded=inputs.uploaded,
             this=as_neighbour(record.ref, record.created_ns, inputs.facts.vertices),
             neighbours=inputs.neighbours,
             client_prefix=inputs.client_prefix,

@@ -13,14 +13,14 @@ IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ContainerQuestion:
-    """What is this container? To be asked at once: one of a metadata instruction lives for milliseconds."""
+    """What is this container. To be asked at once: one of a metadata instruction lives for milliseconds."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ImageQuestion:
-    """What is this image, and how was it made?"""
+    """What is this image, and how was it made: asked by its id."""
 
     id: str
 

@@ -22,6 +22,7 @@ MAX_INSTRUCTIONS = 10_000
 
 MAX_COMMAND_CHARS = 16_384
 
+_MAX_WORD_CHARS = 1_024
 _NUMBERED = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _SCRATCH = "scratch"
 _MOUNT_FROM = re.compile(r"(?:^|,)from=([^,]+)")
@@ -143,13 +144,12 @@ def _drafts(ast: DockerfileAst, build_args: Mapping[str, str]) -> list[_Draft]:
     arguments: dict[str, str] = {}
     drafts: list[_Draft] = []
     by_name: dict[str, _Draft] = {}
-    lexer_escape = ast.escape_token
     for instruction in ast.instructions:
         if instruction.name == "FROM":
             words = instruction.args
             if len(words) not in (1, 3) or (len(words) == 3 and words[1].lower() != "as"):
                 raise ValueError("FROM takes one or three words")
-            base = ShellLex(lexer_escape, env=arguments).process_word(words[0])
+            base = _expanded(words[0], ast.escape_token, arguments)
             name = words[2].lower() if len(words) == 3 else ""
             draft = _Draft(name, base, instruction, [], by_name.get(base))
             drafts.append(draft)
@@ -160,11 +160,19 @@ def _drafts(ast: DockerfileAst, build_args: Mapping[str, str]) -> list[_Draft]:
         elif instruction.name == "ARG":
             for word in instruction.args:
                 key, _, default = word.partition("=")
-                value = ShellLex(lexer_escape, env=arguments).process_word(default)
-                arguments[key] = build_args.get(key, value)
+                value = _expanded(default, ast.escape_token, arguments)
+                arguments[key] = build_args.get(key, value)[:_MAX_WORD_CHARS]
         else:
             raise ValueError("no FROM")
     return drafts
+
+
+def _expanded(word: str, escape_token: str, arguments: Mapping[str, str]) -> str:
+    """A word with its variables filled in. Raises ValueError for a long one: arguments of arguments can grow without end."""
+    expanded = ShellLex(escape_token, env=arguments).process_word(word) if len(word) <= _MAX_WORD_CHARS else word
+    if len(expanded) > _MAX_WORD_CHARS:
+        raise ValueError("a word of unreasonable length")
+    return expanded
 
 
 def _stage(draft: _Draft, name: str) -> Stage:

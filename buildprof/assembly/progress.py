@@ -54,7 +54,7 @@ def record_of(facts: BuildFacts, client_prefix: str, client_error: str) -> Build
     created_ns = min(run.started_ns for run in runs)
     mark = "\0".join((client_prefix, str(created_ns), *sorted(facts.vertices)))
     record = BuildRecord(
-        ref=f"import-{hashlib.sha256(mark.encode('utf-8', 'replace')).hexdigest()[:24]}",
+        ref=hashlib.sha256(mark.encode("utf-8", "replace")).hexdigest()[:25],
         state=RecordState.COMPLETE,
         generation=0,
         created_ns=created_ns,

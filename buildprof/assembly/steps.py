@@ -19,6 +19,7 @@ from buildprof.model.step import CACHEABLE_KINDS, Interval, Kind, Layer, Outcome
 
 MAX_COMMAND_CHARS = 4_000
 _DIGEST_TRANSFER = re.compile(r"sha256:[0-9a-f]{64}")
+_LAYER_UPLOAD = "writing layer "
 _RUN_FLAGS = re.compile(r"^(?:--[a-z]+=\S*\s+)+")
 _NO_PROVENANCE = StepFacts()
 
@@ -40,6 +41,7 @@ class StepContext:
     provenance: Provenance = field(default_factory=Provenance)
     layer_sizes: Sequence[int] = ()
     usage: CacheUsage | None = None
+    uploaded: frozenset[str] | None = None
     this: Neighbour | None = None
     neighbours: Sequence[Neighbour] = ()
     client_prefix: str = ""
@@ -93,7 +95,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
                 started_ns=intervals[0].started_ns if intervals else None,
                 completed_ns=_completed_ns(vertex, intervals),
                 duration_seconds=total_seconds(intervals) if intervals else None,
-                transferred_bytes=_transferred_bytes(vertex, place.name.kind),
+                transferred_bytes=_transferred_bytes(vertex, place.name.kind, context),
                 layer=_layer(facts, context),
                 stored_bytes=stored_bytes(records, _record_names(vertex, place, context), span),
                 resources=facts.resources,
@@ -183,11 +185,14 @@ def _layer(facts: StepFacts, context: StepContext) -> Layer | None:
     return Layer(digest, size_bytes, compressed_bytes)
 
 
-def _transferred_bytes(vertex: VertexFacts, kind: Kind) -> int | None:
-    """Bytes that a step moved: files from the client, or blobs from a registry; None where there is no count.
+def _transferred_bytes(vertex: VertexFacts, kind: Kind, context: StepContext) -> int | None:
+    """Bytes that a step moved: files from the client, or blobs from or to a registry; None where there is no count.
 
-    Blobs carry their digest as the transfer's name (seen on Engine 26.1 and 28.5).
+    Blobs that come carry their digest as the transfer's name (seen on Engine 26.1 and 28.5). Of layers that go, the
+    stream tells the digests, the trace which of them were not there yet, and the provenance their sizes.
     """
+    if kind is Kind.CACHE_EXPORT:
+        return _uploaded_bytes(vertex, context)
     if kind in (Kind.CONTEXT, Kind.DOCKERFILE):
         counts = [transfer.current for transfer in vertex.transfers.values() if transfer.name == "transferring"]
         return sum(counts) if counts else None
@@ -195,6 +200,17 @@ def _transferred_bytes(vertex: VertexFacts, kind: Kind) -> int | None:
     if blobs:
         return sum(blobs)
     return 0 if kind is Kind.FROM and vertex.runs else None
+
+
+def _uploaded_bytes(vertex: VertexFacts, context: StepContext) -> int | None:
+    """Bytes of the layers that were uploaded, without manifests; None if the trace or a layer's size is not known."""
+    if context.uploaded is None:
+        return None
+    chains = (layer for facts in context.provenance.steps.values() for layer in facts.layer_chain)
+    sizes = {digest: size_bytes for digest, size_bytes in chains if size_bytes is not None}
+    layers = {match[0] for id_ in vertex.transfers if id_.startswith(_LAYER_UPLOAD) and (match := _DIGEST_TRANSFER.search(id_))}
+    sent = [sizes.get(digest) for digest in layers & context.uploaded]
+    return None if None in sent else sum(size or 0 for size in sent)
 
 
 def _with_identities(steps: Sequence[Step], prefix: str) -> tuple[Step, ...]:

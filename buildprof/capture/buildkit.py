@@ -17,12 +17,16 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from buildprof.assembly.build import BuildInputs, ImageFacts, assemble
 from buildprof.assembly.facts import BuildFacts
+from buildprof.assembly.names import parse_name
 from buildprof.assembly.outcomes import Neighbour, as_neighbour
 from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
+from buildprof.assembly.trace import uploaded_digests
 from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.desk import Desk
 from buildprof.model.build import Build, BuildError, Engine, Status
+from buildprof.model.cache import CacheUsage
 from buildprof.model.events import BuildRecord, RecordState
+from buildprof.model.step import Kind
 from buildprof.sources.buildkit.connection import BuildkitChannel, connect
 from buildprof.sources.buildkit.history import follow, listen, read_blob
 from buildprof.sources.endpoint import Endpoint, EndpointError
@@ -36,6 +40,7 @@ STATUS_END_SECONDS = 5.0
 """How long a build's progress may go on after its record says that it is complete."""
 
 REMEMBERED_BUILDS = 64
+AMENDED_BUILDS = 16
 FINISHED_AT_ONCE = 4
 HISTORY_CHUNK = 50
 INTERRUPTED = "the engine stopped, or forgot the build, before it ended"
@@ -78,6 +83,7 @@ class BuildkitCapture:
         self._active: dict[str, _Active] = {}
         self._generations: dict[str, int] = {}
         self._recent: dict[str, Neighbour] = {}
+        self._finished: dict[str, BuildInputs] = {}
         self._finishing = asyncio.Semaphore(FINISHED_AT_ONCE)
         self._engine = Engine("docker", "")
 
@@ -95,7 +101,7 @@ class BuildkitCapture:
             health.up()
             async with asyncio.TaskGroup() as group:
                 helpers = [
-                    group.create_task(self._cache.run(channel, self._save_assembled)),
+                    group.create_task(self._cache.run(channel, self._use_reading)),
                     group.create_task(self._read_history(channel, history)),
                 ]
                 async for record in listen(channel):
@@ -146,22 +152,45 @@ class BuildkitCapture:
             if not build.steps:
                 continue
             await self._desk.save(build)
-            for step in build.steps:
-                if step.completed_ns is not None and step.id not in active.ended_steps:
-                    active.ended_steps.add(step.id)
-                    self._desk.live.step_finished(build, step)
+            self._tell_ended_steps(active, build)
+
+    def _tell_ended_steps(self, active: _Active, build: Build) -> None:
+        for step in build.steps:
+            if step.completed_ns is not None and step.id not in active.ended_steps:
+                active.ended_steps.add(step.id)
+                self._desk.live.step_finished(build, step)
 
     async def _finish(self, channel: BuildkitChannel, record: BuildRecord) -> None:
         """Read what is left to read of a finished build, and store it."""
         async with self._finishing:
+            before = self._finished.get(record.ref)
+            if before is not None:
+                # The engine amends a record a few seconds later, when it has written the build's trace.
+                uploaded = await _uploaded(channel, before, record)
+                await self._amend(record.ref, lambda inputs: replace(inputs, record=record, uploaded=uploaded))
+                return
             active = self._active.pop(record.ref, None)
             self._on_running(self.builder.name, len(self._active))
             facts = await self._facts(channel, record.ref, active)
             self._remember(record, facts)
             inputs = await self._inputs(record, facts, await _provenance(channel, record))
             stored = await self._save_assembled(inputs)
+            self._finished[record.ref] = inputs
+            while len(self._finished) > AMENDED_BUILDS:
+                del self._finished[next(iter(self._finished))]
+            if active is not None:
+                self._tell_ended_steps(active, stored)
             self._desk.live.build_finished(stored)
-            self._cache.want(inputs)
+            self._cache.want(record.ref)
+
+    async def _amend(self, ref: str, change: Callable[[BuildInputs], BuildInputs]) -> None:
+        """Store a build again with something that came later, if it is still remembered."""
+        if (inputs := self._finished.get(ref)) is not None:
+            self._finished[ref] = change(inputs)
+            await self._save_assembled(self._finished[ref])
+
+    async def _use_reading(self, ref: str, usage: CacheUsage) -> None:
+        await self._amend(ref, lambda inputs: replace(inputs, usage=usage))
 
     async def _facts(self, channel: BuildkitChannel, ref: str, active: _Active | None) -> BuildFacts:
         """A build's progress: as it was followed if that went to its end, else as the engine replays it."""
@@ -248,7 +277,8 @@ class BuildkitCapture:
         for record in missing:
             self._active.pop(record.ref, None)
             inputs = await self._inputs(record, read[record.ref], await _provenance(channel, record))
-            await self._save_assembled(replace(inputs, usage=usage))
+            uploaded = await _uploaded(channel, inputs, record)
+            await self._save_assembled(replace(inputs, usage=usage, uploaded=uploaded))
 
     async def _close_interrupted(self, stored: dict[str, tuple[Status, int]], known: set[str]) -> None:
         """End the builds that the store has as running and the engine does not know: it was restarted meanwhile."""
@@ -280,6 +310,18 @@ async def _provenance(channel: BuildkitChannel, record: BuildRecord) -> Provenan
         except (GRPCError, ValueError, ProvenanceError) as error:
             _log.warning("provenance cannot be read", ref=record.ref, reason=str(error))
     return merge_provenances(found) if found else Provenance()
+
+
+async def _uploaded(channel: BuildkitChannel, inputs: BuildInputs, record: BuildRecord) -> frozenset[str] | None:
+    """What the build uploaded, by its trace, which is read only where something was exported; None if unknown."""
+    names = (vertex.name for vertex in inputs.facts.vertices.values())
+    if not record.trace_digest or not any(parse_name(name).kind is Kind.CACHE_EXPORT for name in names):
+        return inputs.uploaded
+    try:
+        return uploaded_digests(await read_blob(channel, record.trace_digest))
+    except (GRPCError, ValueError) as error:
+        _log.warning("trace cannot be read", ref=record.ref, reason=str(error))
+        return inputs.uploaded
 
 
 def _overlap(one: BuildRecord, other: BuildRecord) -> bool:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import structlog
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from buildprof.assembly.build import BuildInputs
-from buildprof.model.build import Build
 from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.series import Contribution
 from buildprof.sources.buildkit.connection import BuildkitChannel
@@ -41,18 +38,18 @@ class CacheReader:
         self._builder = builder
         self._on_reading = on_reading
         self._on_evicted = on_evicted
-        self._waiting: dict[str, BuildInputs] = {}
+        self._waiting: dict[str, None] = {}
         self._wanted = asyncio.Event()
         self._last: CacheUsage | None = None
 
-    def want(self, inputs: BuildInputs) -> None:
-        """Store this build again, with what its steps stored, once the cache has been read."""
+    def want(self, ref: str) -> None:
+        """Read the cache soon, for what the steps of this build stored."""
         if len(self._waiting) < MAX_WAITING_BUILDS:
-            self._waiting[inputs.record.ref] = inputs
+            self._waiting[ref] = None
         self._wanted.set()
 
-    async def run(self, channel: BuildkitChannel, save: Callable[[BuildInputs], Awaitable[Build]]) -> None:
-        """Read when it is wanted, and at least once in SLOW_SECONDS."""
+    async def run(self, channel: BuildkitChannel, use: Callable[[str, CacheUsage], Awaitable[None]]) -> None:
+        """Read when it is wanted, and at least once in SLOW_SECONDS; `use` is told of each build that waits for it."""
         await self.read(channel)
         while True:
             try:
@@ -63,9 +60,9 @@ class CacheReader:
                 pass
             self._wanted.clear()
             waiting, self._waiting = self._waiting, {}
-            usage = await self.read(channel)
-            for inputs in waiting.values() if usage else ():
-                await save(replace(inputs, usage=usage))
+            if usage := await self.read(channel):
+                for ref in waiting:
+                    await use(ref, usage)
 
     async def read(self, channel: BuildkitChannel) -> CacheUsage | None:
         """One reading; None if the engine gives none."""

@@ -89,6 +89,10 @@ class Desk:
         """Store a build and return it as stored."""
         return await self.write(lambda: self.ingest.save(build))
 
+    def redact(self, text: str) -> str:
+        """A text without secrets, as far as can be told without knowing the build."""
+        return self._redactor.text(text)
+
     def redactor(self, record: BuildRecord) -> Redactor:
         """A redactor that knows this build's arguments."""
         return self._redactor.for_build(build_arguments(record))

@@ -55,7 +55,7 @@ def import_file(settings: Settings, path: Path | None, project: str | None, targ
         OSError: the file cannot be read.
     """
     found = _read(path)
-    store = open_store(settings.database_url)
+    store = open_store(settings.store_url)
     ingest = Ingest(
         store, scope=series_scope(store), max_projects=settings.max_projects, max_targets=settings.max_targets
     )
@@ -142,7 +142,9 @@ def _assembled(
             redactor=redactor.for_build(build_arguments(one.record)),
             source=Source.IMPORT,
             provenance=one.provenance,
-            neighbours=[as_neighbour(other.record.ref, other.record.created_ns, other.facts.vertices) for other in others],
+            neighbours=[
+                as_neighbour(other.record.ref, other.record.created_ns, other.facts.vertices) for other in others
+            ],
             client_prefix=one.client_prefix,
         )
     )

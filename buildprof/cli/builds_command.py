@@ -87,7 +87,7 @@ def _row(build: Build, now_ns: int, ref_length: int) -> list[Span]:
         seconds = max(now_ns - build.started_ns, 0) / 1e9
     size = build.image.size_bytes if build.image else None
     return [
-        (clean(build.ref)[:ref_length], ""),
+        (clean(build.ref, 100)[:ref_length], ""),
         (build_label(build), "bold"),
         (build.status.value, STATUS_STYLES[build.status]),
         (short_age((now_ns - build.started_ns) / 1e9), ""),

@@ -42,7 +42,7 @@ def _head(key: str, build: Build, now_ns: int, width: int) -> Line:
     seconds = build.duration_seconds
     took = "running" if seconds is None else f"{build.status.value} in {human_duration(seconds)}"
     rest = f"  {took}  {human_age((now_ns - build.started_ns) / 1e9)}"
-    name = cut(f"{clean(build.ref)[:SHORT_REF]}  {build_label(build)}", max(width - 10 - len(rest), 8))
+    name = cut(f"{clean(build.ref, 100)[:SHORT_REF]}  {build_label(build)}", max(width - 10 - len(rest), 8))
     return [(f"{key:<10}", "dim"), (name, "bold"), (rest, STATUS_STYLES[build.status])]
 
 

@@ -1,4 +1,4 @@
-"""`buildprof import`: a progress stream or an archive becomes a build."""
+"""`buildprof import`: a progress stream or an archive becomes builds."""
 
 from __future__ import annotations
 
@@ -25,21 +25,25 @@ from buildprof.cli.options import Where, json_option, where_options
 @where_options
 @json_option
 def command(*, file: Path, project: str | None, target: str | None, where: Where, as_json: bool) -> None:
-    """Make a build of a progress log or an archive.
+    """Make builds of a progress log or an archive.
 
     FILE is what --progress=rawjson wrote or a .dockerbuild archive of buildx;
-    - is standard input. The build is stored, and shown as `show` does.
+    - is standard input. Its builds are stored, and shown as `show` does.
     """
-    from buildprof.ingest import import_file
+    from buildprof.capture.imported import import_file
 
     settings = where.settings()
-    build = import_file(settings, None if str(file) == "-" else file, project, target)
+    try:
+        builds = import_file(settings, None if str(file) == "-" else file, project, target)
+    except OSError as error:
+        raise click.UsageError(f"{file}: cannot be read: {error.strerror}") from error
 
     from buildprof.cli.lines import output_width, write_json, write_lines
     from buildprof.cli.profile import profile
     from buildprof.model.document import build_document
 
     if as_json:
-        write_json(build_document(build))
-    else:
-        write_lines(profile(build, None, time.time_ns(), output_width()))
+        write_json({"builds": [build_document(build) for build in builds]})
+        return
+    for number, build in enumerate(builds):
+        write_lines([*([[]] if number else []), *profile(build, None, time.time_ns(), output_width())])

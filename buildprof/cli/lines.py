@@ -35,12 +35,12 @@ def output_width() -> int:
 
 def fit(text: object, width: int, align: Literal["left", "right"] = "left") -> str:
     """Cleaned text in exactly `width` columns."""
-    return pad(clean(text), width, align)
+    return pad(clean(text, max(4 * width, 1)), width, align)
 
 
 def shorten(text: object, width: int) -> str:
-    """Cleaned text in at most `width` columns."""
-    return cut(clean(text), width)
+    """Cleaned text in at most `width` columns; of characters without a width, such as accents, so many are kept."""
+    return cut(clean(text, max(4 * width, 1)), width)
 
 
 def pad(text: str, width: int, align: Literal["left", "right"] = "left") -> str:

@@ -22,8 +22,21 @@ EXIT_BROKEN_PIPE = 141
 EXIT_BUG = 70
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our output has seen enough. click would end a BrokenPipeError with 1, which means "no" here."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands live in `buildprof.cli.<name>_command`, as `command`, loaded when needed."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command, and whatever it has printed through to the reader."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+        return result
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, then what click would."""
@@ -63,9 +76,8 @@ def main() -> NoReturn:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # TextIOWrapper, unless a test replaced it
     try:
         cli.main(prog_name="buildprof", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain when it flushes stdout at exit.
+    except (ReaderGoneError, BrokenPipeError):
+        # What is left in the buffer goes nowhere, else Python would complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
     except (KeyboardInterrupt, click.Abort):

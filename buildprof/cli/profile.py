@@ -64,7 +64,7 @@ def _what_happened(build: Build, now_ns: int, width: int) -> list[Line]:
         Status.RUNNING: f"running for {human_duration(seconds)}",
     }[build.status]
     when = "" if build.completed_ns is None else human_age((now_ns - build.completed_ns) / 1e9)
-    ref = f"ref {clean(build.ref)[:SHORT_REF]}   builder {shorten(build.builder, 24)}"
+    ref = f"ref {clean(build.ref, 100)[:SHORT_REF]}   builder {shorten(build.builder, 24)}"
     tail = f"  {phrase}" + (f"  {when}" if when else "")
     label = shorten(build_label(build), width - cell_len(tail))
     first: Line = [(label, "bold"), (f"  {phrase}", STATUS_STYLES[build.status])]

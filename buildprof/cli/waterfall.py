@@ -16,6 +16,7 @@ from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import clean, human_duration, plural, short_duration, short_size
 
 FOLD_BELOW_SECONDS = 0.05
+MAX_NAME = 400
 _FOLDED_KINDS = frozenset({Kind.METADATA, Kind.AUTH, Kind.DOCKERFILE, Kind.CONTEXT, Kind.OTHER})
 
 OUTCOME_LABELS: dict[Outcome, Span] = {
@@ -117,8 +118,8 @@ def draw_bar(start: float, end: float, width: int) -> str:
 def step_name(step: Step) -> str:
     """What a person calls a step: its instruction without the digest of a base image, or an internal step's name."""
     if step.position is None:
-        return clean(step.name or step.kind.value)
-    command = clean(step.command)
+        return clean(step.name or step.kind.value, MAX_NAME)
+    command = clean(step.command, MAX_NAME)
     if step.kind is Kind.FROM:
         command = command.partition("@sha256:")[0].removeprefix("docker.io/library/").removeprefix("docker.io/")
     link = "LINK " if step.kind is Kind.MERGE else ""

@@ -113,7 +113,8 @@ class Build:
     `generation` grows with every amendment by the engine; a later one replaces an earlier. `group` ties the builds
     of one bake or compose call, "" outside of one. `dockerfile` is the file's path as given, `dockerfile_digest`
     the SHA-256 of its text and `dockerfile_text` the text with secrets redacted, "" when unknown. `directory` is
-    the absolute root of the project where it was seen on this machine. `completed_ns` is None while it runs.
+    the absolute root of the project where it was seen on this machine. `completed_ns` is None while it runs, and the
+    same as `started_ns` where only the end is known: of images without history, and classic builds all from cache.
     """
 
     ref: str
@@ -142,5 +143,7 @@ class Build:
 
     @property
     def duration_seconds(self) -> float | None:
-        """Wall time from start to end; None while the build runs."""
-        return None if self.completed_ns is None else (self.completed_ns - self.started_ns) / 1e9
+        """Wall time from start to end; None while the build runs, and where only its end is known."""
+        if self.completed_ns is None or self.completed_ns == self.started_ns:
+            return None
+        return (self.completed_ns - self.started_ns) / 1e9

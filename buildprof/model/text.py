@@ -37,7 +37,8 @@ def clean(text: object, limit: int = MAX_TEXT) -> str:
 def clean_lines(text: str, limit: int = MAX_TEXT) -> list[str]:
     """`clean`, line by line; leading white space is kept, and a line that was rewritten in place shows its last form."""
     lines = []
-    for line in text.splitlines():
+    # Not splitlines: to a terminal a carriage return alone ends no line.
+    for line in text.removesuffix("\n").split("\n"):
         shown = line.rstrip("\r").rpartition("\r")[2]
         expanded = shown[:limit].expandtabs(4)
         indent = len(expanded) - len(expanded.lstrip(" "))

@@ -107,7 +107,10 @@ async def follow_local_states(buildx_dirs: Sequence[Path], interval_seconds: flo
 
 
 def local_state_of(ref: str, document: Any, builder: str = "") -> LocalState | None:
-    """A `localstate.State` of buildx, from JSON; None if it is no such thing or names a path that cannot be shown."""
+    """A `localstate.State` of buildx, from JSON; None if it is no such thing or names a path that cannot be shown.
+
+    buildx leaves the Dockerfile's path empty where none was given: it is the context's `Dockerfile` then.
+    """
     context_path = _entry(document, "LocalPath", str, "")
     dockerfile_path = _entry(document, "DockerfilePath", str, "")
     if not context_path or not _is_plain_path(context_path) or not _is_plain_path(dockerfile_path):
@@ -117,7 +120,7 @@ def local_state_of(ref: str, document: Any, builder: str = "") -> LocalState | N
         ref=ref,
         target=_entry(document, "Target", str, "")[:_MAX_NAME_CHARS],
         context_path=context_path,
-        dockerfile_path=dockerfile_path,
+        dockerfile_path=dockerfile_path or (f"{context_path}/Dockerfile" if context_path.startswith("/") else ""),
         group_id=group_id if _NAME.fullmatch(group_id) else "",
         builder=builder,
     )

@@ -82,7 +82,7 @@ class DockerApi:
     async def image_facts(self, image: str) -> ImageFacts | None:
         """An image's size, layers and history; None if there is no such image."""
         record = await self.inspect_image(image)
-        return record and ImageFacts(record.id, record.size_bytes, record.layers, record.history)
+        return record and ImageFacts(record.id, record.tags, record.size_bytes, record.layers, record.history)
 
     async def inspect_container(self, container_id: str) -> ContainerRecord | None:
         """A container; None if it is gone."""

@@ -57,7 +57,12 @@ def compose_project(directory: Path) -> str:
 
 
 def read_dockerfile(path: Path, max_bytes: int) -> str | None:
-    """The text of a Dockerfile; None if it is absent, no regular file, larger, or a link out of its own directory."""
+    """The text of a Dockerfile by its absolute path.
+
+    None if it is absent, no regular file, larger than `max_bytes`, or a link to somewhere out of its own directory.
+    """
+    if not path.is_absolute():
+        return None
     with suppress(OSError, RuntimeError):
         resolved = path.resolve()
         if resolved.is_relative_to(path.parent.resolve()):

@@ -133,14 +133,19 @@ def stored_generations(engine: Engine, builder: str, *, since_ns: int = 0) -> di
         return {ref: (Status(status), generation) for ref, status, generation in connection.execute(statement)}
 
 
-def executed_durations(engine: Engine, identities: Collection[str]) -> dict[str, tuple[float, ...]]:
-    """Look up the last executed durations of steps in seconds, five at most, newest first; steps without are left out."""
+def executed_durations(
+    engine: Engine, identities: Collection[str], *, before_ns: int | None = None
+) -> dict[str, tuple[float, ...]]:
+    """Look up the last executed durations of steps in seconds, five at most, newest first; steps without are left out.
+
+    `before_ns` leaves out builds that ended later: what a build saved does not depend on what came after it.
+    """
     history = schema.step_history
     keys = {history_key(identity): identity for identity in identities}
     statement = select(history.c.identity, history.c.durations).where(history.c.identity.in_(list(keys)))
     with reading(engine) as connection:
         return {
-            keys[key]: tuple(seconds for _, seconds in load_durations(text))
+            keys[key]: tuple(seconds for at_ns, seconds in load_durations(text) if before_ns is None or at_ns < before_ns)
             for key, text in connection.execute(statement)
         }
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildprof.analysis.compare import compare_builds, compare_document, step_size_bytes
@@ -96,6 +96,7 @@ def test_the_size_of_a_step_is_its_layer_else_its_record_else_what_it_moved() ->
 texts = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.sampled_from(["", "x"])), max_size=6)
 
 
+@settings(deadline=None)
 @given(texts, texts)
 def test_every_step_of_both_builds_is_in_exactly_one_pair(
     before: list[tuple[str, int, str]], after: list[tuple[str, int, str]]

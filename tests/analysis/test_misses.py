@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildprof.analysis.misses import root_misses
@@ -40,6 +40,7 @@ def test_a_miss_that_follows_one_shared_with_another_build_is_no_root() -> None:
     assert root_misses([make("a", Outcome.SHARED), make("b", Outcome.MISS, "a")]) == set()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(Outcome), st.lists(st.integers(0, 12), max_size=3)), max_size=12))
 def test_any_graph_with_unknown_inputs_and_circles_gets_an_answer(graph: list[tuple[Outcome, list[int]]]) -> None:
     steps = [make(str(at), outcome, *map(str, inputs)) for at, (outcome, inputs) in enumerate(graph)]

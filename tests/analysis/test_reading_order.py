@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildprof.analysis.reading_order import reading_order
@@ -30,6 +30,7 @@ def test_preparation_comes_first_then_stages_then_exports() -> None:
     assert [one.name for one in ordered][:4] == EXPECTED[:4]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(ALL)), st.randoms(use_true_random=False))
 def test_the_order_in_which_steps_were_reported_does_not_matter(name: str, chance: random.Random) -> None:
     steps = list(ALL[name]().steps)

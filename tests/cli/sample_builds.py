@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from buildprof.model.build import Build, BuildError, Engine, Image, Options, Source, Status, Summary, Vcs
 from buildprof.model.step import CACHEABLE_KINDS, Kind, Layer, Outcome, Step
@@ -74,9 +75,7 @@ def build(steps: tuple[Step, ...], **more: object) -> Build:
 def linked(*steps: Step) -> tuple[Step, ...]:
     """Each step takes the one before it."""
     ids = (None, *(one.id for one in steps))
-    return tuple(
-        replace(one, inputs=(before,)) if before else one for one, before in zip(steps, ids, strict=False)
-    )
+    return tuple(replace(one, inputs=(before,)) if before else one for one, before in zip(steps, ids, strict=False))
 
 
 def shop() -> Build:
@@ -100,7 +99,9 @@ def shop() -> Build:
             inputs=(deps[-1].id, context.id),
             on_critical_path=True,
         ),
-        step("RUN npm run build", Outcome.MISS, 0.8, 38.6, place=("build", 2, 2), size=3_100_000, on_critical_path=True),
+        step(
+            "RUN npm run build", Outcome.MISS, 0.8, 38.6, place=("build", 2, 2), size=3_100_000, on_critical_path=True
+        ),
         step(
             "COPY --from=build /dist .",
             Outcome.MISS,
@@ -210,7 +211,14 @@ def wide() -> Build:
     """Names in scripts whose characters take two columns, or none."""
     steps = linked(
         step("FROM busybox", begin=0.0, end=0.1, place=("構築段階その一", 1, 3)),
-        step("COPY ファイル名がとても長いファイル.txt /目的地/", Outcome.MISS, 0.1, 0.4, place=("構築段階その一", 2, 3), size=4_096),
+        step(
+            "COPY ファイル名がとても長いファイル.txt /目的地/",
+            Outcome.MISS,
+            0.1,
+            0.4,
+            place=("構築段階その一", 2, 3),
+            size=4_096,
+        ),
         step("RUN echo 'e\u0301te\u0301 🚀🚀🚀'", Outcome.MISS, 0.4, 2.0, place=("構築段階その一", 3, 3), size=0),
     )
     return build(steps, project="店舗", target="ウェブ", completed_ns=at(2.0))
@@ -222,6 +230,7 @@ HOSTILE = (
 )
 
 
+@cache
 def hostile() -> Build:
     steps = linked(
         step("FROM " + HOSTILE, begin=0.0, end=0.1, place=(HOSTILE, 1, 3)),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import random
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -85,7 +85,7 @@ def test_a_batch_may_hold_one_build_several_times(engine: Engine, writer: Writer
 def test_any_order_of_generations_and_duplicates_gives_the_totals_of_each_build_once(
     engine: Engine, writer: Writer, data
 ) -> None:
-    scope = f"scope {random.getrandbits(64)}"
+    scope = f"scope {uuid.uuid4()}"
     refs = [f"{scope} {number}" for number in range(4)]
     state = st.tuples(st.sampled_from(range(4)), st.integers(0, 3), st.booleans())
     history = data.draw(st.lists(state, max_size=25))

@@ -1,56 +1,64 @@
-"""What the agent tells of itself: how its sources, its store and the builder's cache stand."""
+"""What the agent tells of itself: how its sources, its store and the builder's cache stand. By prometheus_client."""
 
 from __future__ import annotations
 
 import platform
-import threading
-from bisect import bisect_left
 from collections import Counter
+from typing import TypeVar, cast
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Counter as CounterMetric
+from prometheus_client import Gauge as GaugeMetric
+from prometheus_client import Histogram as HistogramMetric
+from prometheus_client import Info as InfoMetric
+from prometheus_client.metrics import MetricWrapperBase, disable_created_metrics
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from buildprof.analysis.contributions import label_value
-from buildprof.exporters.prometheus.catalog import CATALOG, STORE_WRITE_BUCKETS
-from buildprof.exporters.prometheus.exposition import Exposition
+from buildprof.exporters.prometheus.catalog import CATALOG, PREFIX, Metric
 from buildprof.model.cache import CacheRecord, CacheUsage
-from buildprof.model.series import Labels, Series
 
 CACHE_STATES = ("in_use", "reclaimable", "shared")
 """Each record is in exactly one state, so that the states add up to the whole cache."""
+
+M = TypeVar("M", bound=MetricWrapperBase)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # series of their own for times that nobody asked for
 
 
 class SelfMetrics:
     """The metrics that the catalog calls fed by the agent. Every method is cheap and safe to call from any thread."""
 
     def __init__(self, version: str) -> None:
-        self._values: dict[tuple[str, Labels], float] = {}
-        self._exposition = Exposition(metric for metric in CATALOG if metric.fed_by == "agent")
-        self._lock = threading.Lock()
-        self._set("build_info", 1, version=version, python=platform.python_version())
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._metrics = {metric.name: _make(metric, self._registry) for metric in CATALOG if metric.fed_by == "agent"}
+        self._get("build_info", InfoMetric).info({"version": version, "python": platform.python_version()})
 
     def source_state(self, source: str, builder: str, *, up: bool) -> None:
-        """Tell that a source began to work, or ceased to. The first call makes its counters exist."""
-        self._set("source_up", up, source=source, builder=builder)
+        """A source began to work, or ceased to. The first call makes its counters exist."""
+        self._get("source_up", GaugeMetric).labels(source, _label(builder)).set(up)
         for counter in ("source_restarts_total", "source_events_total", "source_events_dropped_total"):
-            self._add(counter, 0, source=source)
+            self._get(counter, CounterMetric).labels(source)
 
     def source_event(self, source: str, builder: str, at_ns: int, count: int = 1) -> None:
-        """Tell that a source emitted events, the last one at `at_ns` by the agent's clock."""
-        self._add("source_events_total", count, source=source)
-        self._set("source_last_event_timestamp_seconds", at_ns / 1e9, source=source, builder=builder)
+        """A source emitted events, the last one at `at_ns` by the agent's clock."""
+        self._get("source_events_total", CounterMetric).labels(source).inc(count)
+        self._get("source_last_event_timestamp_seconds", GaugeMetric).labels(source, _label(builder)).set(at_ns / 1e9)
 
     def source_dropped(self, source: str, count: int = 1) -> None:
-        """Tell that events of a source were lost as a queue was full."""
-        self._add("source_events_dropped_total", count, source=source)
+        """Events of a source were lost as a queue was full."""
+        self._get("source_events_dropped_total", CounterMetric).labels(source).inc(count)
 
     def source_restarted(self, source: str) -> None:
-        """Tell that the supervisor restarted a source that failed."""
-        self._add("source_restarts_total", 1, source=source)
+        """The supervisor restarted a source that failed."""
+        self._get("source_restarts_total", CounterMetric).labels(source).inc()
 
     def builds_running(self, builder: str, count: int) -> None:
-        """Tell how many builds run now on a builder."""
-        self._set("builds_in_progress", count, builder=builder)
+        """How many builds run now on a builder."""
+        self._get("builds_in_progress", GaugeMetric).labels(_label(builder)).set(count)
 
     def cache_read(self, usage: CacheUsage) -> None:
-        """Take a reading of a builder's cache."""
+        """A reading of a builder's cache."""
         sizes: Counter[str] = Counter()
         records: Counter[str] = Counter()
         for record in usage.records:
@@ -58,42 +66,52 @@ class SelfMetrics:
             sizes[state] += max(record.size_bytes, 0)
             records[state] += 1
         for state in CACHE_STATES:
-            self._set("build_cache_size_bytes", sizes[state], builder=usage.builder, state=state)
-            self._set("build_cache_records", records[state], builder=usage.builder, state=state)
+            labels = (_label(usage.builder), state)
+            self._get("build_cache_size_bytes", GaugeMetric).labels(*labels).set(sizes[state])
+            self._get("build_cache_records", GaugeMetric).labels(*labels).set(records[state])
 
     def store_written(self, duration_seconds: float) -> None:
-        """Tell that a transaction of the store's writer ended."""
-        seconds = max(duration_seconds, 0.0)
-        index = bisect_left(STORE_WRITE_BUCKETS, seconds)
-        bound = repr(STORE_WRITE_BUCKETS[index]) if index < len(STORE_WRITE_BUCKETS) else "+Inf"
-        self._add("store_write_seconds_bucket", 1, le=bound)
-        self._add("store_write_seconds_sum", seconds)
+        """A transaction of the store's writer ended."""
+        self._get("store_write_seconds", HistogramMetric).observe(max(duration_seconds, 0.0))
 
     def store_size(self, size_bytes: int) -> None:
-        """Take a reading of the store's size."""
-        self._set("store_size_bytes", size_bytes)
+        """A reading of the store's size."""
+        self._get("store_size_bytes", GaugeMetric).set(size_bytes)
 
     def render(self, *, openmetrics: bool) -> str:
-        """Write the families fed by the agent as text."""
-        with self._lock:
-            return self._exposition.render(openmetrics=openmetrics)
+        """The families fed by the agent as text, OpenMetrics without the final `# EOF`."""
+        if openmetrics:
+            return cast(bytes, generate_openmetrics(self._registry)).decode().removesuffix("# EOF\n")
+        return generate_latest(self._registry).decode()  # type: ignore[no-untyped-call]  # typed but for this
 
-    def _set(self, metric: str, value: float, **labels: str) -> None:
-        self._put(metric, value, labels, added=False)
+    def _get(self, name: str, kind: type[M]) -> M:
+        metric = self._metrics[name]
+        assert isinstance(metric, kind)  # the catalog and this file agree, or it is a bug
+        return metric
 
-    def _add(self, metric: str, value: float, **labels: str) -> None:
-        self._put(metric, value, labels, added=True)
 
-    def _put(self, metric: str, value: float, labels: dict[str, str], *, added: bool) -> None:
-        key = tuple(sorted((name, label_value(text, "unknown")) for name, text in labels.items()))
-        with self._lock:
-            total = value + (self._values.get((metric, key), 0.0) if added else 0.0)
-            self._values[metric, key] = total
-            self._exposition.update([Series(metric, key, total)])
+def _make(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
+    """A metric of the catalog as one of prometheus_client's, which adds `_total`, `_info` and the unit itself."""
+    name = PREFIX + metric.name
+    match metric.kind:
+        case "counter":
+            return CounterMetric(name, metric.help, metric.labels, registry=registry, unit=metric.unit)
+        case "gauge":
+            return GaugeMetric(name, metric.help, metric.labels, registry=registry, unit=metric.unit)
+        case "histogram":
+            return HistogramMetric(
+                name, metric.help, metric.labels, registry=registry, unit=metric.unit, buckets=metric.buckets
+            )
+        case "info":
+            return InfoMetric(name.removesuffix("_info"), metric.help, registry=registry)
+
+
+def _label(text: str) -> str:
+    return label_value(text, "unknown")
 
 
 def _state(record: CacheRecord) -> str:
-    """Name the state. A shared record is also in an image, so that pruning it frees nothing: it is not counted as reclaimable."""
+    """A shared record is also in an image, so that pruning it frees nothing: it is not counted as reclaimable."""
     if record.in_use:
         return "in_use"
     return "shared" if record.shared else "reclaimable"

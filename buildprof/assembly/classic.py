@@ -1,0 +1,451 @@
+"""Builds from the Docker events stream: the classic builder's, and BuildKit's images where there is no history.
+
+What marks a classic build is in `ContainerRecord.is_classic_build`; what ties its containers together is the chain of
+images: each is made from the image that the one before it made. What cannot be told, since the engine says nothing:
+
+- A build of which nothing ran has one event, the tag, as `docker tag` does. It counts as a build if the name was that
+  image's already, or the image had no name; under a further name it is taken for `docker tag`.
+- A build without a tag, and one that fails or is cancelled at a COPY or an ADD, end without an event: they are closed
+  after `QUIET_NS` and count as completed, with no image. One of which nothing ran leaves no trace at all.
+- A step that never ran in a failed build is unknown: the events do not hold the Dockerfile.
+- Stages served from the cache, and a COPY at the end of a stage that is not the last, are not in the result's
+  history. Names of stages are nowhere; they are numbered as they are seen.
+- The first COPY or ADD of a build has no known start, and what is sent as context before it is not seen.
+- `docker kill` on a build's container looks like a cancelled build.
+- Of builds at the same time, a later stage is put with the build that was active last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from buildprof.assembly.classic_facts import (
+    IMAGE_ID,
+    Answers,
+    ContainerQuestion,
+    ImageQuestion,
+    ImageRecord,
+    Question,
+    container_answer,
+    image_answer,
+)
+from buildprof.assembly.classic_steps import (
+    Container,
+    Stage,
+    numbered,
+    stage_entries,
+    stage_steps,
+    with_identities,
+)
+from buildprof.assembly.history_text import command_text, parse_history_text
+from buildprof.model.build import (
+    DEFAULT_TARGET,
+    UNKNOWN_PROJECT,
+    Build,
+    BuildError,
+    Engine,
+    Image,
+    Options,
+    Source,
+    Status,
+)
+from buildprof.model.events import EngineEvent, HistoryEntry
+from buildprof.model.step import Kind, Outcome, Step
+from buildprof.model.text import NANOSECONDS, clean
+
+QUIET_NS = 120 * NANOSECONDS
+"""A build without events for this long, and with no container that runs, has ended without saying so."""
+
+STAGE_GAP_NS = 5 * NANOSECONDS
+"""The next stage of a build begins this soon after the last sign of it."""
+
+MORE_TAGS_NS = NANOSECONDS
+"""Further tags of one build follow within this time."""
+
+FRESH_NS = 5 * NANOSECONDS
+"""An image made this shortly before its tag was made by what tagged it."""
+
+MAX_RUNS = 64
+MAX_CONTAINERS = 2000
+_MAX_REMEMBERED = 16_384
+_COMPOSE_PROJECT, _COMPOSE_SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+
+
+@dataclass(slots=True)
+class _Thread:
+    """Containers of one stage, each made from what the one before made; `image` is what the last was made from."""
+
+    image: ImageRecord
+    containers: list[Container]
+
+
+@dataclass(slots=True)
+class _Run:
+    """A build that has not ended."""
+
+    threads: list[_Thread]
+    labels: dict[str, str]
+    fresh: set[str] = field(default_factory=set)
+    last_ns: int = 0
+
+    @property
+    def containers(self) -> list[Container]:
+        return [one for thread in self.threads for one in thread.containers]
+
+    @property
+    def last(self) -> Container:
+        return self.threads[-1].containers[-1]
+
+    @property
+    def started_ns(self) -> int:
+        return self.threads[0].containers[0].created_ns
+
+
+class ClassicTracker:
+    """Folds events and answers into builds; the same events and answers give the same builds.
+
+    For each event in order: ask the engine what `questions` wants to know, then `fold` the event with the answers and
+    save what comes out. Call `expire` now and then. A Build may come again with a higher generation.
+    """
+
+    def __init__(
+        self,
+        builder: str,
+        engine: Engine,
+        redact: Callable[[str], str] = str,
+        *,
+        buildkit_images: bool = False,
+    ) -> None:
+        self.engine = engine
+        self.buildkit_images = buildkit_images
+        """Whether images that BuildKit made become builds without steps: for an engine that keeps no history."""
+        self._builder, self._redact = builder, redact
+        self._runs: list[_Run] = []
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._names: OrderedDict[str, set[str]] = OrderedDict()
+        self._committed: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, Build] = OrderedDict()
+
+    @property
+    def open_since_ns(self) -> int | None:
+        """The first event of the oldest build that has not ended: from here a stream is to be read again."""
+        return min((run.started_ns for run in self._runs), default=None)
+
+    def questions(self, event: EngineEvent) -> list[Question]:
+        """What must be known to fold an event, the most urgent first."""
+        image = event.attributes.get("image", "")
+        if (event.type, event.action) == ("container", "create") and IMAGE_ID.fullmatch(image):
+            return [ContainerQuestion(event.id), ImageQuestion(image)]
+        if (event.type, event.action) == ("image", "tag"):
+            return [ImageQuestion(event.id)]
+        return []
+
+    def fold(self, event: EngineEvent, answers: Answers) -> list[Build]:
+        """Take an event; the builds that it ended or amended."""
+        builds = self.expire(event.at_ns)
+        if event.type == "container":
+            if event.action == "create":
+                builds += self._created(event, answers)
+            elif event.action == "commit":
+                _remember(self._committed, event.attributes.get("imageID", ""))
+            else:
+                builds += self._lived(event)
+        elif event.type == "image":
+            if event.action == "tag":
+                builds += self._tagged(event, image_answer(answers, event.id))
+            elif event.action in ("untag", "delete"):
+                self._names.pop(event.id, None)
+        return builds
+
+    def expire(self, now_ns: int) -> list[Build]:
+        """Close builds that have been quiet for long. Those of which no container was seen for sure are forgotten."""
+        quiet = [run for run in self._runs if run.last.ended_ns is not None and run.last_ns + QUIET_NS < now_ns]
+        return [build for run in quiet for build in self._close(run, Status.COMPLETED, run.last_ns)]
+
+    def _created(self, event: EngineEvent, answers: Answers) -> list[Build]:
+        image = image_answer(answers, event.attributes.get("image", ""))
+        record = container_answer(answers, event.id)
+        if image is None or (record is not None and not record.is_classic_build):
+            return []
+        container = Container(event.id, image.id, event.at_ns, record.command if record else (), record is not None)
+        fresh = {entry.id for entry in image.history if entry.id and entry.id not in self._known}
+        run = self._continued(container, image) or self._later_stage(container, image, fresh)
+        builds: list[Build] = []
+        if run is None:
+            labels = {name: event.attributes.get(name, "") for name in (_COMPOSE_PROJECT, _COMPOSE_SERVICE)}
+            run = _Run([_Thread(image, [container])], labels)
+            self._runs.append(run)
+            if len(self._runs) > MAX_RUNS:
+                builds += self._close(self._runs[0], Status.COMPLETED, self._runs[0].last_ns)
+        run.fresh |= fresh
+        run.last_ns = event.at_ns
+        self._know(image)
+        return builds
+
+    def _continued(self, container: Container, image: ImageRecord) -> _Run | None:
+        """The build whose last container made an image that this one's comes from; it gets the container."""
+        linked = [(made, run) for run in self._runs if (made := _made_in(run, image.history)) is not None]
+        if not linked:
+            return None
+        # Of two builds of the same at once: the commit is nearest to the removal of its own container.
+        made, run = min(linked, key=lambda pair: abs((pair[1].last.ended_ns or pair[0]) - pair[0]))
+        if len(run.containers) < MAX_CONTAINERS:
+            run.threads[-1].image = image
+            run.threads[-1].containers.append(container)
+        return run
+
+    def _later_stage(self, container: Container, image: ImageRecord, fresh: set[str]) -> _Run | None:
+        """The build that was active last, if this container can begin its next stage; it gets the container."""
+        run = self._idle(lambda _run: True)
+        if run is None or any((one.image, one.command) == (image.id, container.command) for one in run.containers):
+            return None
+        copied = [entry.created_ns for entry in image.history if entry.id in fresh]
+        last_sign_ns = max([run.last_ns, *(at_ns for at_ns in copied if at_ns <= container.created_ns)])
+        if container.created_ns - last_sign_ns > STAGE_GAP_NS:
+            return None
+        run.threads.append(_Thread(image, [container]))
+        return run
+
+    def _lived(self, event: EngineEvent) -> list[Build]:
+        """Take what became of a container; a build ends with one that fails."""
+        for run in self._runs:
+            for container in run.containers:
+                if container.id == event.id:
+                    return self._changed(run, container, event)
+        return []
+
+    def _changed(self, run: _Run, container: Container, event: EngineEvent) -> list[Build]:
+        run.last_ns = max(run.last_ns, event.at_ns)
+        match event.action:
+            case "start":
+                container.started_ns = event.at_ns
+            case "kill":
+                container.killed = True
+            case "destroy":
+                container.destroyed_ns = event.at_ns
+            case "die":
+                container.died_ns = event.at_ns
+                container.exit_code = _integer(event.attributes.get("exitCode", ""))
+                if container.exit_code != 0:
+                    status = Status.CANCELED if container.killed else Status.FAILED
+                    return self._close(run, status, event.at_ns)
+        return []
+
+    def _tagged(self, event: EngineEvent, image: ImageRecord | None) -> list[Build]:
+        name = event.attributes.get("name", "")
+        if image is None:
+            return []
+        names = self._names.get(image.id)
+        builds = self._tagged_build(event.at_ns, name, image, names)
+        self._know(image)
+        _remember(self._names, image.id, {*(names or ()), *image.tags, name})
+        return builds
+
+    def _tagged_build(self, at_ns: int, name: str, image: ImageRecord, names: set[str] | None) -> list[Build]:
+        ended = self._ended.get(image.id)
+        if ended and ended.image and at_ns - (ended.completed_ns or 0) < MORE_TAGS_NS and name not in ended.image.tags:
+            tags = (*ended.image.tags, name)
+            return [self._done(replace(ended, generation=ended.generation + 1, image=replace(ended.image, tags=tags)))]
+        fresh = {entry.id for entry in image.history if entry.id and entry.id not in self._known}
+        is_again = name in names or not names if names is not None else set(image.tags) <= {name}
+        if run := self._result_of(image, fresh, at_ns, is_again=is_again):
+            run.fresh |= fresh
+            return self._close(run, Status.COMPLETED, at_ns, image, name)
+        if image.id in self._committed:
+            return []
+        is_new = image.id in fresh and 0 <= at_ns - image.created_ns < FRESH_NS
+        if image.is_buildkit:
+            return [self._buildkit_image(at_ns, name, image)] if self.buildkit_images and (is_new or is_again) else []
+        text = parse_history_text(image.history[0].created_by) if image.history else None
+        if text is None or not image.parent:
+            return []
+        if is_new and text.kind in (Kind.COPY, Kind.ADD):
+            return [self._without_containers(at_ns, name, image, fresh)]
+        # What is new and has no container of a build was made by `docker commit`.
+        return [self._without_containers(at_ns, name, image, set())] if is_again and not is_new else []
+
+    def _result_of(self, image: ImageRecord, fresh: set[str], at_ns: int, *, is_again: bool) -> _Run | None:
+        """The open build that made an image: by its last container, or, if the last stage had none, by its time."""
+        linked = [(made, run) for run in self._runs if (made := _made_in(run, image.history)) is not None]
+        if linked:
+            return min(linked, key=lambda pair: abs((pair[1].last.ended_ns or pair[0]) - pair[0]))[1]
+        text = parse_history_text(image.history[0].created_by) if image.history else None
+        if text is None or not image.parent or image.is_buildkit:
+            return None
+        if image.id in fresh:
+            is_copied = text.kind in (Kind.COPY, Kind.ADD) and at_ns - image.created_ns < FRESH_NS
+            since_ns = image.created_ns if is_copied else 0
+            return self._idle(lambda run: run.last_ns <= since_ns)
+        # The last stage came from the cache, though an earlier one ran.
+        return self._idle(lambda run: at_ns - run.last_ns < STAGE_GAP_NS) if is_again else None
+
+    def _idle(self, condition: Callable[[_Run], bool]) -> _Run | None:
+        """Of the builds in which nothing runs, the one that was active last."""
+        idle = [run for run in self._runs if run.last.ended_ns is not None and condition(run)]
+        return max(idle, key=lambda run: run.last_ns, default=None)
+
+    def _close(
+        self, run: _Run, status: Status, at_ns: int, image: ImageRecord | None = None, tag: str = ""
+    ) -> list[Build]:
+        self._runs.remove(run)
+        if not any(one.confirmed for one in run.containers) and image is None:
+            return []
+        stages = [
+            Stage(thread.image, tuple(thread.containers), run.fresh, is_result=False, since_ns=run.started_ns)
+            for thread in run.threads
+        ]
+        if image is not None:
+            if _made_in(run, image.history) is not None:
+                last = stages.pop().containers
+                stages.append(Stage(image, last, run.fresh, is_result=True, since_ns=run.started_ns))
+            else:
+                stages.append(Stage(image, (), run.fresh, is_result=True, since_ns=at_ns))
+        ending = {Status.FAILED: Outcome.FAILED, Status.CANCELED: Outcome.CANCELED}.get(status, Outcome.MISS)
+        first = run.threads[0].containers[0]
+        return [
+            self._build(
+                first.id,
+                stages,
+                status,
+                at_ns,
+                labels=run.labels,
+                ending=ending,
+                image=image,
+                tag=tag,
+                failed=run.last,
+            )
+        ]
+
+    def _without_containers(self, at_ns: int, name: str, image: ImageRecord, fresh: set[str]) -> Build:
+        """A build of which nothing ran but COPY and ADD, or nothing at all."""
+        stage = Stage(image, (), fresh, is_result=True, since_ns=at_ns)
+        return self._build(f"{image.id} {at_ns}", [stage], Status.COMPLETED, at_ns, image=image, tag=name, labels={})
+
+    def _build(  # noqa: PLR0913  one fact each
+        self,
+        run_id: str,
+        stages: Sequence[Stage],
+        status: Status,
+        at_ns: int,
+        *,
+        labels: dict[str, str],
+        ending: Outcome = Outcome.MISS,
+        image: ImageRecord | None = None,
+        tag: str = "",
+        failed: Container | None = None,
+    ) -> Build:
+        steps: list[Step] = []
+        for number, stage in enumerate(stages):
+            is_last = number == len(stages) - 1
+            found = stage_steps(
+                stage, number, {one.id for one in steps}, ending if is_last else Outcome.MISS, self._redact
+            )
+            steps += numbered(found, f"stage-{number}" if len(stages) > 1 else "")
+        labels = {**labels, **(image.labels if image else {})}
+        project = clean(self._redact(labels.get(_COMPOSE_PROJECT, "")), 100) or UNKNOWN_PROJECT
+        target = clean(self._redact(labels.get(_COMPOSE_SERVICE, "")), 100) or DEFAULT_TARGET
+        times = [at for one in steps for at in (one.started_ns, one.completed_ns) if at is not None]
+        error = None
+        if failed is not None and status in (Status.FAILED, Status.CANCELED):
+            error = _error(failed, status, steps[-1])
+            steps[-1] = replace(steps[-1], error=error.message)
+        return self._done(
+            Build(
+                ref=f"classic-{_hash(self._builder, run_id)}",
+                builder=self._builder,
+                engine=self.engine,
+                source=Source.CLASSIC,
+                project=project,
+                target=target,
+                status=status,
+                started_ns=min([*times, at_ns]),
+                completed_ns=at_ns,
+                platforms=(stages[-1].image.platform,) if stages[-1].image.platform else (),
+                error=error,
+                image=Image(image.id, (self._redact(tag),), image.size_bytes, image.layers) if image else None,
+                options=Options(build_args=_arguments(stages)),
+                steps=with_identities(steps, project, target),
+            ),
+            image.id if image else "",
+        )
+
+    def _buildkit_image(self, at_ns: int, name: str, image: ImageRecord) -> Build:
+        """What is known of a BuildKit build on an engine without history: that it ended with this image, now.
+
+        Builds without a tag leave no event, nor do those that fail.
+        """
+        labels = image.labels
+        return self._done(
+            Build(
+                ref=f"image-{_hash(self._builder, image.id, str(at_ns))}",
+                builder=self._builder,
+                engine=self.engine,
+                source=Source.BUILDKIT,
+                project=clean(self._redact(labels.get(_COMPOSE_PROJECT, "")), 100) or UNKNOWN_PROJECT,
+                target=clean(self._redact(labels.get(_COMPOSE_SERVICE, "")), 100) or DEFAULT_TARGET,
+                status=Status.COMPLETED,
+                started_ns=at_ns,
+                completed_ns=at_ns,
+                platforms=(image.platform,) if image.platform else (),
+                image=Image(image.id, (self._redact(name),), image.size_bytes, image.layers),
+            ),
+            image.id,
+        )
+
+    def _done(self, build: Build, image_id: str = "") -> Build:
+        if image_id or build.image:
+            _remember(self._ended, image_id or (build.image.id if build.image else ""), build)
+        return build
+
+    def _know(self, image: ImageRecord) -> None:
+        for entry in image.history:
+            if entry.id:
+                _remember(self._known, entry.id)
+
+
+def _made_in(run: _Run, history: Sequence[HistoryEntry]) -> int | None:
+    """When the run's last container made an image of this history; None if it made none."""
+    last = run.last
+    for child, parent in pairwise(history):  # newest first, so a parent follows its child
+        if parent.id and parent.id == last.image:
+            return child.created_ns if last.made(child) else None
+    return None
+
+
+def _error(container: Container, status: Status, step: Step) -> BuildError:
+    if status is Status.CANCELED:
+        return BuildError("canceled", step.id)
+    return BuildError(f"{step.instruction} {step.command} returned the exit code {container.exit_code}", step.id)
+
+
+def _arguments(stages: Iterable[Stage]) -> dict[str, str | None]:
+    """Names of the build arguments that a RUN saw. Their values are not kept: where they end cannot be told."""
+    found: dict[str, str | None] = {}
+    for stage in stages:
+        for entry in stage_entries(stage.image, is_result=stage.is_result)[1]:
+            text = parse_history_text(entry.created_by)
+            found |= dict.fromkeys(text.arguments if text else ())
+        for container in stage.containers:
+            text = command_text(container.command)
+            found |= dict.fromkeys(text.arguments if text else ())
+    return found
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _integer(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else -1
+
+
+def _remember(memory: OrderedDict[str, Any], key: str, value: Any = None) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > _MAX_REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,104 @@
+"""Follows an engine's events: classic builds, images of engines without history, and what befalls images and caches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from buildprof.assembly.classic import ClassicTracker
+from buildprof.capture.desk import Desk
+from buildprof.model.build import Engine
+from buildprof.model.events import EngineEvent
+from buildprof.sources.docker_api import DockerApi
+from buildprof.sources.docker_events import EventCursor, docker_events
+from buildprof.sources.endpoint import Endpoint
+from buildprof.store import queries
+from buildprof.supervisor import SourceHealth
+
+WRITE_SECONDS = 1.0
+DECISION_SECONDS = 10.0
+"""How long to wait for the answer whether the engine keeps a history of BuildKit builds."""
+
+STORED_TYPES = frozenset({"image", "builder"})
+"""Events that explain something later; those of containers are only read for classic builds."""
+
+
+class ClassicCapture:
+    """Follows one engine's events stream.
+
+    `lacks_history` tells whether BuildKit builds are to be seen as images, since the engine keeps no history of them;
+    None while nobody knows.
+    """
+
+    def __init__(
+        self, builder: str, endpoint: Endpoint, api: DockerApi, desk: Desk, lacks_history: Callable[[], bool | None]
+    ) -> None:
+        self._builder = builder
+        self._endpoint = endpoint
+        self._api = api
+        self._desk = desk
+        self._lacks_history = lacks_history
+        self._tracker = ClassicTracker(builder, Engine("docker", ""), desk.redact)
+        self._cursor: EventCursor | None = None
+        self._pending: list[EngineEvent] = []
+        self._written: int | None = None
+
+    async def run(self, health: SourceHealth) -> None:
+        """Follow until the stream breaks.
+
+        Raises:
+            EndpointError: the engine cannot be reached, or ended the stream.
+        """
+        self._tracker.engine = Engine("docker", (await self._api.engine_info()).version)
+        self._tracker.buildkit_images = await self._decided()
+        cursor = self._cursor = self._cursor or await self._stored_cursor()
+        cursor.on_drop = health.dropped
+        writing = asyncio.create_task(self._write_now_and_then(cursor))
+        try:
+            async for event in docker_events(self._endpoint, cursor, on_connect=health.up):
+                health.event()
+                self._tracker.buildkit_images = self._lacks_history() is True
+                answers = await self._api.answer(self._tracker.questions(event))
+                for build in self._tracker.fold(event, answers):
+                    self._desk.live.build_finished(await self._desk.save(build))
+                if event.type in STORED_TYPES:
+                    self._pending.append(event)
+        finally:
+            writing.cancel()
+            await self._write(cursor)
+            await self._api.close()
+
+    async def _decided(self) -> bool:
+        give_up = time.monotonic() + DECISION_SECONDS
+        while (lacks := self._lacks_history()) is None and time.monotonic() < give_up:
+            await asyncio.sleep(0.05)
+        return lacks is True
+
+    async def _stored_cursor(self) -> EventCursor:
+        """Where an earlier agent stopped; else the beginning: the engine remembers its last 256 events."""
+        stored = await asyncio.to_thread(queries.cursor, self._desk.ingest.engine, self._cursor_name)
+        return EventCursor(at_ns=int(stored) if stored and stored.isdigit() else 0)
+
+    @property
+    def _cursor_name(self) -> str:
+        return f"docker_events/{self._builder}"
+
+    async def _write_now_and_then(self, cursor: EventCursor) -> None:
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            for build in self._tracker.expire(time.time_ns()):
+                self._desk.live.build_finished(await self._desk.save(build))
+            await self._write(cursor)
+
+    async def _write(self, cursor: EventCursor) -> None:
+        """Store what came, then how far the stream was read: to before the oldest build that has not ended."""
+        open_since_ns = self._tracker.open_since_ns
+        position = cursor.at_ns if open_since_ns is None else open_since_ns - 1
+        if not self._pending and position == self._written:
+            return
+        events, self._pending = self._pending, []
+        await self._desk.write(
+            lambda: self._desk.ingest.save_events(self._builder, events, (self._cursor_name, str(position or 0)))
+        )
+        self._written = position

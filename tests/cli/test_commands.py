@@ -1,0 +1,203 @@
+"""Commands in processes of their own, on a real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from buildprof.model.build import Status
+from tests.cli.conftest import Run, clean_environment, moved, save
+from tests.cli.sample_builds import at, running, shop
+from tests.cli.test_profile import is_harmless
+
+QUERIES = (
+    ("builds",),
+    ("projects",),
+    ("compare", "earlier", "completed"),
+    ("catalog",),
+    *(("show", name) for name in ("completed", "failed", "canceled", "running", "multi_platform", "wide", "[bold")),
+)
+
+
+def ask(run: Run, store: Path, *arguments: str) -> str:
+    place = () if arguments[0] == "catalog" else ("--data-dir", str(store))
+    done = run(*arguments, *place)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("query", [query for query in QUERIES if query[-1] != "[bold"])
+def test_answers_fit_80_columns_and_hold_no_control_characters(
+    query: tuple[str, ...], run: Run, filled_store: Path
+) -> None:
+    lines = ask(run, filled_store, *query).splitlines()
+    assert lines
+    assert all(is_harmless(line) and cell_len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize("query", [query for query in QUERIES if query[-1] != "[bold"])
+def test_every_answer_can_be_had_as_json_in_ascii(query: tuple[str, ...], run: Run, filled_store: Path) -> None:
+    text = ask(run, filled_store, *query, "--json")
+    assert all(" " <= character <= "~" or character == "\n" for character in text)
+    assert isinstance(json.loads(text), dict)
+
+
+def test_builds_are_listed_newest_first(run: Run, filled_store: Path) -> None:
+    builds = json.loads(ask(run, filled_store, "builds", "--json"))["builds"]
+    started = [build["started_at"] for build in builds]
+    assert started == sorted(started, reverse=True)
+    assert len(builds) == 8
+    assert "steps" not in builds[0]
+
+
+def test_builds_can_be_chosen(run: Run, filled_store: Path) -> None:
+    def refs(*options: str) -> list[str]:
+        builds = json.loads(ask(run, filled_store, "builds", "--json", *options))["builds"]
+        return [build["ref"].partition("k6g3")[0] for build in builds]
+
+    assert refs("--status", "running") == ["running"]
+    assert refs("--project", "shop", "--target", "default") == ["failed"]
+    assert refs("--limit", "1") == ["canceled"]
+    assert len(refs("--since", "3h")) == 2
+    assert len(refs("--since", "2020-01-01T00:00:00Z")) == 8
+
+
+def test_refs_in_the_list_tell_builds_apart(run: Run, tmp_path: Path) -> None:
+    now_ns = time.time_ns()
+    twins = [moved(replace(shop(), ref=f"same-start-{last}rest"), now_ns - 10**9) for last in "ab"]
+    save(tmp_path, *twins)
+    lines = ask(run, tmp_path, "builds").splitlines()[1:]
+    assert {line.split()[0] for line in lines} == {"same-start-a", "same-start-b"}
+
+
+def test_nothing_found_is_exit_code_1(run: Run, filled_store: Path) -> None:
+    for arguments, said in (
+        (("show", "nope"), "no build has the ref 'nope'"),
+        (("builds", "--project", "nope"), "no such builds"),
+    ):
+        done = run(*arguments, "--data-dir", str(filled_store))
+        assert (done.returncode, done.stderr, done.stdout) == (1, f"buildprof: {said}\n", "")
+
+
+def test_a_prefix_of_several_builds_is_wrong_usage(run: Run, filled_store: Path) -> None:
+    done = run("show", "", "--data-dir", str(filled_store))
+    assert done.returncode == 1
+    done = run("show", "c", "--data-dir", str(filled_store))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_show_gives_the_same_facts_to_people_and_to_scripts(run: Run, filled_store: Path) -> None:
+    document = json.loads(ask(run, filled_store, "show", "completed", "--json"))
+    text = ask(run, filled_store, "show", "completed")
+    assert document["summary"]["cache_hits"] == 3
+    assert "3 of 6 steps hit" in text
+    assert "214 MB in 9 layers\n" in text
+
+
+def test_an_image_is_compared_with_that_of_the_last_completed_build(run: Run, tmp_path: Path) -> None:
+    now_ns, first = time.time_ns(), shop()
+    assert first.image is not None
+    smaller = replace(first, ref="first", image=replace(first.image, size_bytes=213_000_000))
+    save(tmp_path, moved(smaller, now_ns - 10**12), moved(first, now_ns - 10**11))
+    assert "(+1 MB since the last build)" in ask(run, tmp_path, "show", "last")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(filled_store: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "buildprof", "show", "completed", "--json", "--data-dir", str(filled_store)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(tmp_path), pipesize=4096
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(30) == 141
+
+
+def test_a_terminal_without_unicode_gets_ascii(run: Run, filled_store: Path) -> None:
+    done = run("show", "completed", "--data-dir", str(filled_store), PYTHONIOENCODING="ascii")
+    assert done.stdout.isascii()
+    assert "?" not in done.stdout
+    assert "###" in done.stdout
+
+
+class Terminal:
+    """`buildprof` on a pseudo-terminal."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self.ours, theirs = pty.openpty()
+        environment = clean_environment(home) | {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+        command = [sys.executable, "-m", "buildprof", *arguments]
+        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+        os.close(theirs)
+        self.text = ""
+
+    def read_until(self, wanted: str | None) -> str:
+        """What came until some text appears, or until the end."""
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up and (wanted is None or wanted not in self.text):
+            if select.select([self.ours], [], [], 0.1)[0]:
+                try:
+                    data = os.read(self.ours, 65536)
+                except OSError:  # Linux says so when the other end is closed
+                    break
+                self.text += data.decode(errors="replace")
+        return self.text
+
+    def close(self) -> int:
+        self.process.terminate()
+        os.close(self.ours)
+        return self.process.wait(30)
+
+
+def test_on_a_terminal_there_is_colour_and_in_a_pipe_none(run: Run, filled_store: Path, tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "show", "completed", "--data-dir", str(filled_store))
+    assert "\x1b[" in terminal.read_until(None)
+    terminal.close()
+    assert "\x1b" not in ask(run, filled_store, "show", "completed")
+
+
+def test_show_follows_a_running_build_to_its_end(tmp_path: Path) -> None:
+    started_ns = time.time_ns()
+    save(tmp_path, moved(running(), started_ns))
+    terminal = Terminal(tmp_path, "show", "last", "--data-dir", str(tmp_path))
+    try:
+        assert "running for" in terminal.read_until("running for")
+        ended = replace(
+            running(),
+            status=Status.COMPLETED,
+            completed_ns=at(12.5),
+            steps=tuple(
+                replace(
+                    step, completed_ns=step.completed_ns or at(12.0), duration_seconds=step.duration_seconds or 11.5
+                )
+                for step in running().steps
+            ),
+        )
+        save(tmp_path, moved(ended, started_ns))
+        assert "completed in 12.5 s" in terminal.read_until("completed in")
+        terminal.read_until(None)
+        assert terminal.process.wait(30) == 0
+    finally:
+        terminal.close()
+
+
+def test_no_follow_shows_a_running_build_once(tmp_path: Path) -> None:
+    save(tmp_path, moved(running(), time.time_ns()))
+    terminal = Terminal(tmp_path, "show", "last", "--no-follow", "--data-dir", str(tmp_path))
+    text = terminal.read_until(None)
+    assert terminal.process.wait(30) == 0
+    terminal.close()
+    assert text.count("running for") == 1

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from buildprof.analysis.compare import compare_builds
+from buildprof.cli.difference import difference
+from buildprof.cli.lines import plain
+from buildprof.model.build import Build
+from buildprof.model.step import Layer, Outcome
+from tests.cli.sample_builds import ALL, NOW, at, shop
+
+
+def shown(before: Build, after: Build, **options: object) -> list[str]:
+    return [plain(line) for line in difference(compare_builds(before, after), NOW, 80, **options)]  # type: ignore[arg-type]
+
+
+def test_steps_that_differ_are_shown_with_both_sides() -> None:
+    before = shop()
+    steps = tuple(
+        replace(
+            one,
+            outcome=Outcome.MISS,
+            duration_seconds=12.0,
+            completed_ns=at(12.4),
+            layer=Layer("d", 97_000_000),
+        )
+        if one.command == "npm ci"
+        else one
+        for one in before.steps
+    )
+    lines = shown(before, replace(before, ref="zzzzzzzzzz", steps=steps, completed_ns=at(53.8)))
+    assert lines == [
+        "before    k6g3ggdn  shop/web  completed in 41.8 s  3 minutes ago",
+        "after     zzzzzzzz  shop/web  completed in 53.8 s  3 minutes ago",
+        "differs   +12.0 s in all · +12.0 s of work in the steps · 0 B of image",
+        "",
+        "   stage  step            before  time  after  time  change  size",
+        "!  deps   4/4 RUN npm ci  hit      0.0  miss   12.0   +12.0   +1M",
+        "   11 steps as before",
+    ]
+
+
+def test_a_build_and_itself_differ_in_nothing() -> None:
+    assert shown(shop(), shop())[-1].strip() == "every step is as it was"
+    assert len(shown(shop(), shop(), show_all=True)) == 5 + len(shop().steps)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(ALL)), st.sampled_from(sorted(ALL)), st.booleans())
+def test_no_line_is_wider_than_the_paper(before: str, after: str, show_all: bool) -> None:
+    assert all(cell_len(line) <= 80 for line in shown(ALL[before](), ALL[after](), show_all=show_all))
