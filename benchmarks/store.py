@@ -262,7 +262,8 @@ def ingest(directory: Path, count: int, size: int) -> tuple[Path, float]:
     bare.close()
     print(
         f"ingest, {size:>3} a transaction   {count * STEPS / ours:>9,.0f} steps/s   bare {count * STEPS / theirs:>9,.0f}"
-        f"   ratio {theirs / ours:.2f} (at least 0.50)   {rows:,} rows"
+        f"   ratio {theirs / ours:.2f} (at least 0.50)   {rows:,} rows",
+        flush=True,
     )
     return path, theirs / ours
 

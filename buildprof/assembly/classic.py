@@ -164,7 +164,7 @@ class ClassicTracker:
 
     def expire(self, now_ns: int) -> list[Build]:
         """Close builds that have been quiet for long. Those of which no container was seen for sure are forgotten."""
-        quiet = [run for run in self._runs if run.last.ended_ns is not None and run.last_ns + QUIET_NS < now_ns]
+        quiet = [run for run in self._runs if not run.last.is_busy and run.last_ns + QUIET_NS < now_ns]
         return [build for run in quiet for build in self._close(run, Status.COMPLETED, run.last_ns)]
 
     def _created(self, event: EngineEvent, answers: Answers) -> list[Build]:
@@ -189,12 +189,8 @@ class ClassicTracker:
 
     def _continued(self, container: Container, image: ImageRecord) -> _Run | None:
         """The build whose last container made an image that this one's comes from; it gets the container."""
-        linked = [(made, run) for run in self._runs if (made := _made_in(run, image.history)) is not None]
-        if not linked:
-            return None
-        # Of two builds of the same at once: the commit is nearest to the removal of its own container.
-        made, run = min(linked, key=lambda pair: abs((pair[1].last.ended_ns or pair[0]) - pair[0]))
-        if len(run.containers) < MAX_CONTAINERS:
+        run = self._maker(image)
+        if run is not None and len(run.containers) < MAX_CONTAINERS:
             run.threads[-1].image = image
             run.threads[-1].containers.append(container)
         return run
@@ -271,9 +267,8 @@ class ClassicTracker:
 
     def _result_of(self, image: ImageRecord, fresh: set[str], at_ns: int, *, is_again: bool) -> _Run | None:
         """The open build that made an image: by its last container, or, if the last stage had none, by its time."""
-        linked = [(made, run) for run in self._runs if (made := _made_in(run, image.history)) is not None]
-        if linked:
-            return min(linked, key=lambda pair: abs((pair[1].last.ended_ns or pair[0]) - pair[0]))[1]
+        if maker := self._maker(image):
+            return maker
         text = parse_history_text(image.history[0].created_by) if image.history else None
         if text is None or not image.parent or image.is_buildkit:
             return None
@@ -284,9 +279,14 @@ class ClassicTracker:
         # The last stage came from the cache, though an earlier one ran.
         return self._idle(lambda run: at_ns - run.last_ns < STAGE_GAP_NS) if is_again else None
 
+    def _maker(self, image: ImageRecord) -> _Run | None:
+        """The build whose last container made an image of this history."""
+        linked = [(run.last.distance(made), run) for run in self._runs if (made := _made_in(run, image.history))]
+        return min(linked, key=lambda pair: pair[0])[1] if linked else None
+
     def _idle(self, condition: Callable[[_Run], bool]) -> _Run | None:
         """Of the builds in which nothing runs, the one that was active last."""
-        idle = [run for run in self._runs if run.last.ended_ns is not None and condition(run)]
+        idle = [run for run in self._runs if not run.last.is_busy and condition(run)]
         return max(idle, key=lambda run: run.last_ns, default=None)
 
     def _close(

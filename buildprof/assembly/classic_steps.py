@@ -46,6 +46,12 @@ class Container:
         """When it was done with; None while it runs."""
         return self.destroyed_ns or self.died_ns
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it may run still. One of a metadata instruction never starts, and stays where `--rm=false` was given."""
+        text = command_text(self.command) if self.command else None
+        return self.ended_ns is None and (text is None or text.kind is Kind.RUN or self.started_ns is not None)
+
     def made(self, entry: HistoryEntry) -> bool:
         """Whether this container's commit may be that entry: its time lies within the container's life."""
         text = command_text(self.command) if self.command else None
@@ -55,6 +61,14 @@ class Container:
         # The builder removes a container right after its commit, unless told to keep it.
         latest_ns = self.destroyed_ns or (self.died_ns or self.created_ns) + COPY_NS
         return self.created_ns <= entry.created_ns <= latest_ns
+
+    def distance(self, made_ns: int) -> tuple[bool, int]:
+        """How far it is from having made an image at that time, to choose between builds of the same at once.
+
+        The builder removes a container some 10 to 150 ms after its commit and before the next step, so the nearest
+        removal is the best guess, and a container that is not removed yet the worst.
+        """
+        return self.destroyed_ns is None, abs((self.ended_ns or self.created_ns) - made_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +151,20 @@ def numbered(steps: Sequence[Step], stage: str) -> list[Step]:
 
 
 def with_identities(steps: Sequence[Step], project: str, target: str) -> tuple[Step, ...]:
-    """Cacheable steps get what is the same in every build: project, target, stage, instruction and its occurrence."""
+    """Cacheable steps get what is the same in every build: project, target, base, instruction and its occurrence.
+
+    The base stands for the stage: a stage that came from the cache is not seen, so neither names nor numbers last.
+    """
     seen: Counter[str] = Counter()
     found = []
+    base = ""
     for step in steps:
         identity = ""
+        if step.kind is Kind.FROM:
+            base = step.command
         if step.cacheable:
             text = " ".join(step.command.split())
-            parts = (project, target, step.platform, step.stage, step.kind.value, step.instruction, text)
+            parts = ("classic", project, target, step.platform, base, step.kind.value, step.instruction, text)
             key = "\0".join(parts)
             seen[key] += 1
             identity = hashlib.blake2b(f"{key}\0{seen[key]}".encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -123,19 +123,16 @@ def locate(
 ) -> Instruction | None:
     """The instruction behind a vertex named `[<stage> <position>/<of>] <keyword> …`.
 
-    The base *image* can bring ONBUILD triggers of its own, which come after FROM and which the Dockerfile does not
-    show; a larger `of` tells how many. None for those, and where `keyword` does not agree.
+    A base *image* can bring ONBUILD triggers of its own, which the Dockerfile does not show and which shift all after
+    FROM; a larger `of` than the Dockerfile's own betrays them (not in BuildKit 0.13, which does not count them). None
+    for what is shifted so, and where `keyword` does not agree.
     """
     for candidate in dockerfile.stages:
         if candidate.name != stage:
             continue
-        numbered = {one.position: one for one in candidate.instructions if one.position is not None}
-        total = next((one.of for one in numbered.values()), 0) or 0
-        foreign = max((of or total) - total, 0)
-        found = numbered.get(position if position == 1 else position - foreign)
-        if found is None or (1 < position <= 1 + foreign):
-            return None
-        return found if not keyword or found.keyword == keyword.upper() else None
+        found = next((one for one in candidate.instructions if one.position == position), None)
+        is_shifted = found is not None and position > 1 and (of or 0) > (found.of or 0)
+        return None if is_shifted or (found and keyword and found.keyword != keyword.upper()) else found
     return None
 
 

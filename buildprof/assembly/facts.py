@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from buildprof.model.events import StatusUpdate, Vertex, VertexLog, VertexStatus
 from buildprof.model.step import Interval
 
 MAX_VERTICES = 5_000
+MAX_INPUTS_PER_VERTEX = 5_000
+MAX_RUNS_PER_VERTEX = 100
 MAX_TRANSFERS_PER_VERTEX = 2_000
 MAX_LOG_LINES = 200
-_MAX_LOG_BYTES = 64 * 1024
+MAX_LOG_BYTES = 64 * 1024
+"""What is kept of a step's log, and up to as much again until it is cut."""
+
 _CONTEXT_CANCELED = "context canceled"
 
 
@@ -47,19 +50,22 @@ class VertexFacts:
     transfers: dict[str, Transfer] = field(default_factory=dict)
     log_tail: bytearray = field(default_factory=bytearray)
 
-    def observe(self, vertex: Vertex) -> None:
-        """Take in a later report."""
+    def observe(self, vertex: Vertex) -> bool:
+        """Take in a report; False if it told of a run too many, which is left out."""
         self.name = vertex.name or self.name
-        self.inputs = vertex.inputs or self.inputs
+        self.inputs = vertex.inputs[:MAX_INPUTS_PER_VERTEX] or self.inputs
         self.group_id = vertex.group_id or self.group_id
         self.cached |= vertex.cached
         if vertex.started_ns is None:
-            return
+            return True
+        if vertex.started_ns not in self.runs and len(self.runs) >= MAX_RUNS_PER_VERTEX:
+            return False
         run = self.runs.setdefault(vertex.started_ns, Run(vertex.started_ns, cached=vertex.cached))
         if vertex.completed_ns is not None:
             run.completed_ns = max(vertex.completed_ns, vertex.started_ns)
             run.error = vertex.error
         run.cached &= vertex.cached  # what was ever said to be work is work
+        return True
 
     def executed_runs(self) -> list[Run]:
         """The intervals in which work was done, as against the cache being read."""
@@ -67,7 +73,8 @@ class VertexFacts:
 
     def error(self) -> str:
         """The error of the run that ended last; "" if it ended well."""
-        ended = [run for run in self.runs.values() if run.completed_ns is not None and not run.cached]
+        # An inferred cache hit, which never has an error, can be told while the real run goes on.
+        ended = [run for run in self.runs.values() if run.completed_ns is not None and (run.error or not run.cached)]
         return max(ended, key=lambda run: (run.completed_ns or 0, run.started_ns)).error if ended else ""
 
     def was_canceled(self) -> bool:
@@ -76,8 +83,7 @@ class VertexFacts:
 
     def log_lines(self) -> tuple[str, ...]:
         """The last lines that it wrote, MAX_LOG_LINES at most."""
-        text = bytes(self.log_tail).decode("utf-8", "replace")
-        return tuple(deque(text.splitlines(), MAX_LOG_LINES))
+        return tuple(self.log_tail.decode("utf-8", "replace").splitlines()[-MAX_LOG_LINES:])
 
 
 @dataclass(slots=True)
@@ -95,8 +101,8 @@ class BuildFacts:
                 if len(self.vertices) >= MAX_VERTICES:
                     self.dropped += 1
                     continue
-                known = self.vertices[vertex.digest] = VertexFacts(vertex.digest, vertex.name, vertex.inputs)
-            known.observe(vertex)
+                known = self.vertices[vertex.digest] = VertexFacts(vertex.digest, vertex.name, ())
+            self.dropped += not known.observe(vertex)
         for status in update.statuses:
             self._observe_status(status)
         for log in update.logs:
@@ -123,9 +129,11 @@ class BuildFacts:
         if vertex is None:
             self.dropped += 1
             return
-        vertex.log_tail += log.data[-_MAX_LOG_BYTES:]
-        if len(vertex.log_tail) > 2 * _MAX_LOG_BYTES:
-            del vertex.log_tail[:-_MAX_LOG_BYTES]
+        vertex.log_tail += log.data
+        if len(vertex.log_tail) > 2 * MAX_LOG_BYTES:
+            # Cut between lines: half a secret would not be known for one.
+            cut = vertex.log_tail.find(b"\n", -MAX_LOG_BYTES)
+            del vertex.log_tail[: cut + 1 if cut >= 0 else None]
 
 
 def join_intervals(intervals: list[Interval], clip: Interval | None = None) -> list[Interval]:

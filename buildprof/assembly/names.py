@@ -2,8 +2,8 @@
 
 The frontend names a step `[<platform>[->target] <stage> i/n] COMMAND`, with `i` padded to the width of `n`; the
 platform only if several were asked for, the stage not in a Dockerfile of one unnamed stage (moby/buildkit
-frontend/dockerfile/dockerfile2llb, prefixCommand). A merge made for `COPY --link` repeats the number of its copy and
-says `LINK` first. Clients that run several builds in one call put the build's name first: `[web build 1/4] …`
+frontend/dockerfile/dockerfile2llb, prefixCommand). A merge made for `COPY --link` says `LINK` first, a trigger of the
+base `ONBUILD`. Clients that run several builds in one call put the build's name first: `[web build 1/4] …`
 (docker/buildx, util/progress).
 """
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from buildprof.model.step import Kind
 
+# Possessive, so that no input takes more than linear time.
 _NUMBERED = re.compile(
-    r"\[(?P<words>(?:[^\]\s]+\s+){0,3}?)\s*(?P<position>\d{1,6})/(?P<of>\d{1,6})\] ?(?P<text>.*)", re.DOTALL
+    r"\[\s*+(?P<words>(?:[^\]\s]++\s++){0,3}?)(?P<position>\d{1,6})/(?P<of>\d{1,6})\] ?(?P<text>.*)", re.DOTALL
 )
 _BRACKETED = re.compile(r"\[(?P<word>internal|auth|context)\b[^\]]*\] ?(?P<text>.*)", re.DOTALL)
-_PLATFORM = re.compile(r"(?:linux|windows|darwin|freebsd|wasi|js|unknown)(?:\([^)]*\))?/[\w./()]+(?:->[\w./()]+)?")
 _KEYWORD = re.compile(r"(?P<keyword>[A-Za-z]+)\s*(?P<rest>.*)", re.DOTALL)
 
 _INSTRUCTION_KINDS = {
@@ -27,8 +27,20 @@ _INSTRUCTION_KINDS = {
     "COPY": Kind.COPY,
     "ADD": Kind.ADD,
     "WORKDIR": Kind.WORKDIR,
-    "LINK": Kind.MERGE,
 }
+_STARTS = (
+    ("importing cache manifest", Kind.CACHE_IMPORT),
+    ("exporting cache", Kind.CACHE_EXPORT),
+    ("exporting content cache", Kind.CACHE_EXPORT),
+    ("exporting inline cache", Kind.CACHE_EXPORT),
+    ("exporting to GitHub Actions Cache", Kind.CACHE_EXPORT),
+    ("exporting ", Kind.EXPORT),
+    # The frontend's own image, of a Dockerfile's `# syntax=` line.
+    ("resolve image config for ", Kind.METADATA),
+    ("docker-image://", Kind.METADATA),
+)
+"""Names without brackets (the `Name` of each of moby/buildkit's exporters), the longer start first."""
+
 _INTERNAL_KINDS = (
     ("load build definition", Kind.DOCKERFILE),
     ("load remote build context", Kind.CONTEXT),
@@ -61,16 +73,7 @@ def parse_name(name: str, client_prefix: str = "") -> VertexName:
         return _numbered(match)
     if match := _BRACKETED.fullmatch(name):
         return VertexName(_bracketed_kind(match["word"], match["text"]), command=match["text"])
-    for start, kind in (
-        ("importing cache manifest", Kind.CACHE_IMPORT),
-        ("exporting cache", Kind.CACHE_EXPORT),
-        ("exporting to GitHub Actions Cache", Kind.CACHE_EXPORT),
-        ("exporting to ", Kind.EXPORT),
-        ("exporting ", Kind.EXPORT),
-    ):
-        if name.startswith(start):
-            return VertexName(kind, command=name)
-    return VertexName(Kind.OTHER, command=name)
+    return VertexName(next((kind for start, kind in _STARTS if name.startswith(start)), Kind.OTHER), command=name)
 
 
 def without_client_prefix(name: str, client_prefix: str) -> str:
@@ -86,17 +89,15 @@ def without_client_prefix(name: str, client_prefix: str) -> str:
 
 def _numbered(match: re.Match[str]) -> VertexName:
     words = match["words"].split()
-    platform = words.pop(0) if words and _PLATFORM.fullmatch(words[0]) else ""
-    keyword = _KEYWORD.fullmatch(match["text"])
-    instruction = keyword["keyword"].upper() if keyword else ""
-    command = keyword["rest"] if keyword else match["text"]
-    kind = _INSTRUCTION_KINDS.get(instruction, Kind.OTHER)
-    if kind is Kind.MERGE:
-        merged = _KEYWORD.fullmatch(command)
-        instruction = merged["keyword"].upper() if merged else instruction
-        command = merged["rest"] if merged else command
+    # A platform has a slash, and the name of a stage cannot.
+    platform = words.pop(0) if words and "/" in words[0] else ""
+    text = match["text"].removeprefix("ONBUILD ")
+    is_merge = text.startswith("LINK ")
+    text = text.removeprefix("LINK ")
+    keyword = _KEYWORD.fullmatch(text)
+    instruction, command = (keyword["keyword"].upper(), keyword["rest"]) if keyword else ("", text)
     return VertexName(
-        kind=kind,
+        kind=Kind.MERGE if is_merge else _INSTRUCTION_KINDS.get(instruction, Kind.OTHER),
         stage=words[-1] if words else "",
         position=int(match["position"]),
         of=int(match["of"]),

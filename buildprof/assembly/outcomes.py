@@ -44,22 +44,25 @@ def input_order(vertices: Mapping[str, VertexFacts]) -> list[str]:
         return list(vertices)
 
 
-def outcomes(vertices: Mapping[str, VertexFacts], kinds: Mapping[str, Kind]) -> dict[str, Outcome]:
-    """The outcome of every vertex by its digest, as this build alone tells it."""
+def outcomes(
+    vertices: Mapping[str, VertexFacts], kinds: Mapping[str, Kind], *, ended: bool = True
+) -> dict[str, Outcome]:
+    """The outcome of every vertex by its digest, as this build alone tells it; `ended` says whether the build has."""
     found: dict[str, Outcome] = {}
     for digest in input_order(vertices):
         vertex = vertices[digest]
         inputs = [found[one] for one in vertex.inputs if one in found]
-        outcome = _outcome(vertex, starts_work=kinds[digest] in CACHEABLE_KINDS, inputs=inputs)
-        found[digest] = outcome
+        found[digest] = _outcome(vertex, is_cacheable=kinds[digest] in CACHEABLE_KINDS, inputs=inputs, ended=ended)
     return found
 
 
-def _outcome(vertex: VertexFacts, *, starts_work: bool, inputs: Iterable[Outcome]) -> Outcome:
+def _outcome(vertex: VertexFacts, *, is_cacheable: bool, inputs: Iterable[Outcome], ended: bool) -> Outcome:
     executed = vertex.executed_runs()
-    if executed and vertex.error():
+    if vertex.error():
         return Outcome.CANCELED if vertex.was_canceled() else Outcome.FAILED
-    if not starts_work:
+    if ended and any(run.completed_ns is None for run in executed):
+        return Outcome.CANCELED  # the engine forgets an unfinished run that it once inferred to be cached
+    if not is_cacheable:
         return Outcome.NONE if vertex.runs or vertex.cached else Outcome.SKIPPED
     if executed:
         return Outcome.MISS

@@ -25,8 +25,8 @@ class StepFacts:
     """What the provenance says of one vertex.
 
     `locations` are first and last line of each instruction that the vertex stands for: more than one where stages
-    share it. `layer_chain` are the digests of the image's layers up to and
-    with this step's own, with their sizes in bytes (None where the image store does not know).
+    share it. `layer_chain` are the digests of the image's layers up to and with this step's own, with their
+    compressed sizes in bytes (None where the image store does not know).
     """
 
     locations: tuple[tuple[int, int], ...] = ()
@@ -50,6 +50,8 @@ class ProvenanceError(ValueError):
 def parse_provenance(blob: bytes) -> Provenance:
     """Read a provenance blob: the bare predicate, or an in-toto statement around it.
 
+    Parts that are not as BuildKit writes them are left out.
+
     Raises:
         ProvenanceError: it is not JSON, or not an object.
     """
@@ -69,19 +71,18 @@ def parse_provenance(blob: bytes) -> Provenance:
         run_metadata.get(_METADATA_V1)
     )
     materials = document.get("materials") or definition.get("resolvedDependencies")
-    resources = {
-        str(_mapping(step).get("id")): _resources(_mapping(step).get("resourceUsage"))
-        for step in _list(config.get("llbDefinition"))
-    }
+    operations = [_mapping(one) for one in _list(config.get("llbDefinition"))]
+    resources = {str(one.get("id")): _resources(one.get("resourceUsage")) for one in operations}
     source = _mapping(metadata.get("source"))
     locations, layers = _mapping(source.get("locations")), _mapping(metadata.get("layers"))
     return Provenance(
         dockerfile_text=_dockerfile_text(source),
         steps={
-            str(digest): StepFacts(
-                _locations(locations.get(step)), _layer_chain(layers.get(f"{step}:0")), resources.get(str(step))
+            digest: StepFacts(
+                _locations(locations.get(step)), _layer_chain(layers.get(f"{step}:0")), resources.get(step)
             )
             for digest, step in _mapping(config.get("digestMapping")).items()
+            if isinstance(step, str)
         },
         materials=tuple(_material(_mapping(one)) for one in _list(materials)),
     )
@@ -102,7 +103,7 @@ def merge_provenances(provenances: list[Provenance]) -> Provenance:
 
 
 def _dockerfile_text(source: Mapping[str, Any]) -> str:
-    """The text of the first source that is a Dockerfile; "" if there is none or it is no text."""
+    """The text of the first source that has one: the frontend has no other than the Dockerfile; "" if there is none."""
     for info in _list(source.get("infos")):
         data = _mapping(info).get("data")
         if isinstance(data, str) and len(data) <= MAX_DOCKERFILE_BYTES * 4 // 3 + 4:
@@ -135,22 +136,27 @@ def _layer_chain(chains: Any) -> tuple[tuple[str, int | None], ...]:
 
 
 def _resources(usage: Any) -> Resources | None:
-    """BuildKit's resources.Samples: nanoseconds of CPU, bytes of memory, I/O and network (util/resources)."""
-    samples = _list(_mapping(usage).get("samples"))
+    """BuildKit's samples of one RUN: nanoseconds of CPU, bytes of memory, I/O and network, each counted from its start.
+
+    Names are those of moby/buildkit executor/resources/types; a count of 0 is left out of `netStat`.
+    """
+    samples = [_mapping(one) for one in _list(_mapping(usage).get("samples"))]
     if not samples:
         return None
-    last = _mapping(samples[-1])
-    cpu, disk, network = (_mapping(last.get(key)) for key in ("cpuStat", "ioStat", "netStat"))
-    cpu_ns = _integer(cpu.get("usageNanos"))
-    peaks = [_integer(_mapping(_mapping(one).get("memoryStat")).get("peak")) for one in samples]
-    peak_bytes = max((peak for peak in peaks if peak is not None), default=None)
-    network_bytes = [value for key in ("rxBytes", "txBytes") if (value := _integer(network.get(key))) is not None]
+
+    def last(part: str, name: str) -> int | None:
+        """The count at the end; counts only grow."""
+        counts = [_integer(_mapping(sample.get(part)).get(name)) for sample in samples]
+        return max((count for count in counts if count is not None), default=None)
+
+    cpu_ns = last("cpuStat", "usageNanos")
+    has_network = any(_mapping(sample.get("netStat")) for sample in samples)
     return Resources(
         cpu_seconds=None if cpu_ns is None else cpu_ns / 1e9,
-        memory_peak_bytes=peak_bytes,
-        read_bytes=_integer(disk.get("readBytes")),
-        written_bytes=_integer(disk.get("writeBytes")),
-        network_bytes=sum(network_bytes) if network_bytes else None,
+        memory_peak_bytes=last("memoryStat", "peak"),
+        read_bytes=last("ioStat", "readBytes"),
+        written_bytes=last("ioStat", "writeBytes"),
+        network_bytes=(last("netStat", "rxBytes") or 0) + (last("netStat", "txBytes") or 0) if has_network else None,
     )
 
 
@@ -169,4 +175,5 @@ def _list(value: Any) -> list[Any]:
 
 
 def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A whole number that is none of ours is None: bool, float, or more than BuildKit's int64 holds."""
+    return value if type(value) is int and -(2**62) < value < 2**62 else None

@@ -58,7 +58,7 @@ def checkup(checks: Sequence[Check], width: int) -> list[Line]:
     indent = " " * (10 + names + 2)
     lines: list[Line] = []
     for check in checks:
-        detail, *more = wrap(clean(check.detail), width - len(indent), most=4) or [""]
+        detail, *more = wrap(clean(check.detail), width - len(indent), most=8) or [""]
         lines.append(
             [
                 (f"{check.status.value:<10}", _STYLES[check.status]),
@@ -67,7 +67,7 @@ def checkup(checks: Sequence[Check], width: int) -> list[Line]:
             ]
         )
         lines += [[(indent + text, "")] for text in more]
-        lines += [[(indent + text, "dim")] for text in wrap(_remedy(check), width - len(indent), most=4)]
+        lines += [[(indent + text, "dim")] for text in wrap(_remedy(check), width - len(indent), most=8)]
     return lines
 
 

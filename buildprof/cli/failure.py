@@ -20,7 +20,6 @@ _EXIT_CODES = {
     "buildprof.sources.endpoint.EndpointError": EXIT_UNREACHABLE,
     "buildprof.agent.AlreadyRunningError": EXIT_UNREACHABLE,
     "buildprof.sources.import_file.ImportFormatError": EXIT_USAGE,
-    "buildprof.sources.import_file.ImportFormatError": EXIT_USAGE,
     "buildprof.web.server.ListenError": EXIT_USAGE,
 }
 """By name, so that nothing is imported only to be told apart from."""

@@ -107,7 +107,7 @@ def as_text(line: Line) -> Text:
     """A line as rich shows it."""
     from rich.text import Text
 
-    return Text.assemble(*line, no_wrap=True, overflow="crop", end="")
+    return Text.assemble(*line, no_wrap=True, overflow="crop")
 
 
 def table(

@@ -75,15 +75,14 @@ def main() -> NoReturn:
         # A terminal that cannot show a character shows a question mark; that is no reason to stop.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # TextIOWrapper, unless a test replaced it
     try:
-        cli.main(prog_name="buildprof", standalone_mode=False)
+        # Not alone, click gives back the code of its own Exit, and else what the command returned: None.
+        code = cli.main(prog_name="buildprof", standalone_mode=False)
     except (ReaderGoneError, BrokenPipeError):
         # What is left in the buffer goes nowhere, else Python would complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(EXIT_INTERRUPTED)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(EXIT_USAGE)
@@ -95,4 +94,4 @@ def main() -> NoReturn:
             sys.exit(EXIT_BUG)
         click.echo(f"buildprof: {failure.message}", err=True)
         sys.exit(failure.exit_code)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -101,7 +101,7 @@ def _cache(summary: Summary) -> str:
     if summary.saved_seconds is not None and summary.cache_hits:
         parts.append(f"saved about {human_duration(summary.saved_seconds)}")
     elif summary.cache_hits:
-        parts.append("what they saved is not known yet")
+        parts.append("savings not known yet")
     if summary.cache_misses:
         parts.append(f"misses cost {human_duration(summary.executed_seconds)}")
     return " · ".join(parts)

@@ -85,6 +85,8 @@ def one_line_errors(engine: Engine) -> Iterator[None]:
         raise StoreError(_explain(engine.url, error.orig or error, lost=lost)) from error
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise StoreError(_explain(engine.url, error)) from error
+    except OverflowError as error:
+        raise StoreError(f"{describe(engine.url)}: a number is too large to be stored") from error
 
 
 def describe(url: URL) -> str:

@@ -43,20 +43,23 @@ def list_builds(engine: Engine, wanted: BuildFilter | None = None) -> list[Build
     wanted = wanted or BuildFilter()
     builds = schema.builds
     # Every condition is on a column of the index `builds_by_start`; the rows are fetched afterwards.
-    keys = select(builds.c.key).order_by(builds.c.started_ns.desc(), builds.c.ref.desc()).limit(wanted.limit)
+    keys = select(builds.c.key).order_by(builds.c.started_ns.desc(), builds.c.ref.desc())
+    if wanted.limit is not None:
+        keys = keys.limit(_bounded(wanted.limit, least=0))
     for column, value in (
         (builds.c.project, wanted.project),
         (builds.c.target, wanted.target),
         (builds.c.status, wanted.status),
     ):
         if value is not None:
-            keys = keys.where(column == str(value))
+            keys = keys.where(column == key_text(str(value)))
     if wanted.since_ns is not None:
-        keys = keys.where(builds.c.started_ns >= wanted.since_ns)
+        keys = keys.where(builds.c.started_ns >= _bounded(wanted.since_ns))
     if wanted.before is not None:
+        before_ns, before_ref = _bounded(wanted.before[0]), key_text(wanted.before[1])
         # The first condition bounds the walk over the index, which the second alone would not everywhere.
-        keys = keys.where(builds.c.started_ns <= wanted.before[0])
-        keys = keys.where(tuple_(builds.c.started_ns, builds.c.ref) < tuple_(*wanted.before))
+        keys = keys.where(builds.c.started_ns <= before_ns)
+        keys = keys.where(tuple_(builds.c.started_ns, builds.c.ref) < tuple_(before_ns, before_ref))
     statement = select(builds).where(builds.c.key.in_(keys)).order_by(builds.c.started_ns.desc(), builds.c.ref.desc())
     with reading(engine) as connection:
         return [build_from(row) for row in connection.execute(statement)]
@@ -71,7 +74,7 @@ def find_build(engine: Engine, ref: str, *, builder: str | None = None) -> Build
     ref = key_text(ref)
     statement = select(builds)
     if builder is not None:
-        statement = statement.where(builds.c.builder == builder)
+        statement = statement.where(builds.c.builder == key_text(builder))
     with reading(engine) as connection:
         if ref == "last":
             newest = statement.order_by(builds.c.started_ns.desc(), builds.c.ref.desc()).limit(1)
@@ -145,7 +148,9 @@ def executed_durations(
     statement = select(history.c.identity, history.c.durations).where(history.c.identity.in_(list(keys)))
     with reading(engine) as connection:
         return {
-            keys[key]: tuple(seconds for at_ns, seconds in load_durations(text) if before_ns is None or at_ns < before_ns)
+            keys[key]: tuple(
+                seconds for at_ns, seconds in load_durations(text) if before_ns is None or at_ns < before_ns
+            )
             for key, text in connection.execute(statement)
         }
 
@@ -154,7 +159,7 @@ def known_dockerfile(engine: Engine, digest: str) -> tuple[str, str] | None:
     """Project and directory of the last placed build of a Dockerfile with this digest."""
     table = schema.dockerfiles
     statement = select(table.c.project, table.c.directory).where(
-        table.c.digest == digest, table.c.project != UNKNOWN_PROJECT
+        table.c.digest == key_text(digest), table.c.project != UNKNOWN_PROJECT
     )
     with reading(engine) as connection:
         row = connection.execute(statement).one_or_none()
@@ -250,6 +255,11 @@ def _ambiguous(ref: str, found: list[Build]) -> Ambiguous:
         return Ambiguous(f"the ref {_shown(ref)} is known to several builders, such as {builders}")
     refs = " and ".join(_shown(build.ref) for build in found)
     return Ambiguous(f"{_shown(ref)} begins the refs of several builds, such as {refs}: give more of it")
+
+
+def _bounded(number: int, *, least: int = -(2**63)) -> int:
+    """Keep a number that a person gave within what a database can compare with."""
+    return max(least, min(number, 2**63 - 1))
 
 
 def _shown(text: str) -> str:

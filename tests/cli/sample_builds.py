@@ -155,7 +155,7 @@ def failed() -> Build:
         status=Status.FAILED,
         completed_ns=at(72.1),
         error=BuildError(
-            message, steps[2].id, tuple(f"\x1b[31mtest {n}\x1b[0m ... ok" for n in range(20)) + ("\tfailed: 1",)
+            message, steps[2].id, (*(f"\x1b[31mtest {n}\x1b[0m ... ok" for n in range(20)), "\tfailed: 1")
         ),
         summary=Summary(steps=5, cacheable_steps=4, cache_hits=1),
     )

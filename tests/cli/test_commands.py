@@ -174,7 +174,8 @@ def test_show_follows_a_running_build_to_its_end(tmp_path: Path) -> None:
     save(tmp_path, moved(running(), started_ns))
     terminal = Terminal(tmp_path, "show", "last", "--data-dir", str(tmp_path))
     try:
-        assert "running for" in terminal.read_until("running for")
+        assert "running for" in terminal.read_until("RUN make")
+        assert terminal.text.count("\r\n") >= 5, "rows stand on lines of their own"
         ended = replace(
             running(),
             status=Status.COMPLETED,

@@ -131,6 +131,32 @@ def test_a_database_server_that_is_not_there_is_exit_code_3(run: Run) -> None:
     assert "sesame" not in done.stderr
 
 
+def test_doctor_says_no_when_nothing_can_be_observed(run: Run, tmp_path: Path) -> None:
+    place = ("--docker-host", f"unix://{tmp_path}/none.sock", "--data-dir", str(tmp_path))
+    done = run("doctor", *place)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("missing   docker engine")
+    done = run("doctor", "--json", *place)
+    assert done.returncode == 1
+    checks = json.loads(done.stdout)["checks"]
+    assert all(list(check) == ["name", "status", "detail", "remedy"] for check in checks)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x00\xff" * 100, b'{"vertexes": 3}', b"PK\x03\x04 cut off"])
+def test_a_foreign_file_to_import_is_one_line_and_exit_code_2(content: bytes, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    done = run("import", "file", "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("buildprof: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_to_import_that_is_not_there_is_one_line_and_exit_code_2(run: Run, tmp_path: Path) -> None:
+    done = run("import", "none", "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == "buildprof: none: cannot be read: No such file or directory. See `buildprof import --help`.\n"
+
+
 def test_errors_that_are_told_apart_by_name_have_that_name() -> None:
     import importlib
 

@@ -13,7 +13,7 @@ from buildprof.model.events import EngineEvent
 from buildprof.model.series import Contribution, Effect, Series
 from buildprof.model.step import Outcome
 from buildprof.store import schema
-from buildprof.store.errors import NotFound
+from buildprof.store.errors import NotFound, StoreError
 from buildprof.store.queries import (
     changed_series,
     cursor,
@@ -236,7 +236,7 @@ def test_a_dockerfile_is_known_by_the_last_place_it_was_built_at(engine: Engine,
 
 def test_a_transaction_that_fails_leaves_the_store_as_it_was(engine: Engine, writer: Writer) -> None:
     broken = make_build("broken", started_ns=2**70)
-    with pytest.raises(Exception):  # noqa: B017 - the databases' drivers disagree about which
+    with pytest.raises(StoreError):
         writer.save_builds([(make_build("good"), [counted()]), (broken, [counted()])], scope="agent")
     assert totals(engine) == {}
     with pytest.raises(NotFound):
