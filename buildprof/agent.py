@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -16,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy import Engine as SqlEngine
 
 from buildprof.capture.buildkit import Builder, BuildkitCapture
 from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.classic import ClassicCapture
-from buildprof.capture.desk import Desk, redaction_key
+from buildprof.capture.desk import Desk, RefusedError, redaction_key
 from buildprof.config import ConfigError, Settings
 from buildprof.exporters.prometheus.collector import StoredSeries
 from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
@@ -29,18 +32,24 @@ from buildprof.log import configure_logging
 from buildprof.model.build import Engine
 from buildprof.model.series import Contribution
 from buildprof.sources.docker_api import DockerApi
-from buildprof.sources.endpoint import Endpoint, parse_endpoint
+from buildprof.sources.endpoint import Endpoint, EndpointError, parse_endpoint
 from buildprof.store import queries
 from buildprof.store.connect import open_store
 from buildprof.store.errors import StoreError
 from buildprof.supervisor import Source, SourceHealth, State, supervise
 from buildprof.web.app import AppState, create_app
 from buildprof.web.live import LiveEvents
-from buildprof.web.server import is_loopback, serve
+from buildprof.web.server import ListenError, is_loopback, serve
 
 RETENTION_SECONDS = 3600.0
 STORE_SIZE_SECONDS = 30.0
+STORE_LOOK_SECONDS = 2.0
 STOP_SECONDS = 4.0
+REOPEN_SECONDS = 2.0
+"""How long to wait before a life that could not begin is tried again."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+MAX_REASON_BYTES = 2_000
 NANOSECONDS_PER_DAY = 86_400 * 1_000_000_000
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +60,8 @@ class Ending(Enum):
 
     STOP = "stop"
     RELOAD = "reload"
+    REOPEN = "reopen"
+    """The store's file was taken away."""
 
 
 class AlreadyRunningError(Exception):
@@ -65,17 +76,62 @@ def run_agent(settings: Settings, reload: Callable[[], Settings]) -> int:
     Raises:
         StoreError: the store cannot be used.
         ListenError: the address cannot be listened on.
+        EndpointError: an address of the settings is none.
         AlreadyRunningError: another agent runs on this data directory.
     """
-    with _data_dir(settings.data_dir):
-        while True:
-            configure_logging(settings.log_level, settings.log_format)
-            if asyncio.run(_run(settings)) is Ending.STOP:
+    working: Settings | None = None  # what the agent has run with: what fails after that does not stop it
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # between two lives nobody would act on them
+    while True:
+        configure_logging(settings.log_level, settings.log_format)
+        try:
+            with _data_dir(settings.data_dir):
+                _prepare_store(settings.store_url)
+                ending = asyncio.run(_run(settings))
+        except (StoreError, ListenError, EndpointError, AlreadyRunningError) as error:
+            if working is None:
+                raise
+            if settings is not working:
+                _log.error("the new settings cannot be used, the old ones stay", reason=str(error))  # noqa: TRY400 - one line
+                settings = working
+                continue
+            _log.error("cannot go on; trying again", reason=str(error))  # noqa: TRY400 - one line
+            if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, REOPEN_SECONDS) is not None:
                 return 0
+            continue
+        working = settings
+        if ending is Ending.STOP:
+            return 0
+        if ending is Ending.RELOAD:
             try:
                 settings = reload()
             except ConfigError as error:
                 _log.error("the new settings cannot be used, the old ones stay", reason=str(error))  # noqa: TRY400 - one line
+
+
+def _prepare_store(url: str) -> None:
+    """Make or migrate the store in a child: Alembic takes memory that the agent would keep for its life.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    if threading.active_count() > 1:
+        return  # a child could wait for ever for what another thread held; opening the store does the same here
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        reason = ""
+        try:
+            open_store(url).dispose()
+        except BaseException as error:  # noqa: BLE001 - nothing may leave the child but by its pipe
+            reason = str(error) or type(error).__name__
+        os.write(writer, reason.encode(errors="replace")[:MAX_REASON_BYTES])
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:  # noqa: PTH123 - a descriptor
+        said = pipe.read().decode(errors="replace")
+    os.waitpid(child, 0)
+    if said:
+        raise StoreError(said)
 
 
 @contextlib.contextmanager
@@ -92,19 +148,27 @@ def _data_dir(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise AlreadyRunningError(f"another agent runs on {data_dir}; stop it, or choose another --data-dir") from None
+            raise AlreadyRunningError(
+                f"another agent runs on {data_dir}; stop it, or choose another --data-dir"
+            ) from None
         yield
 
 
 async def _run(settings: Settings) -> Ending:
-    """One life of the agent, with one set of settings."""
+    """One life of the agent, with one set of settings. Signals wait from its end to the beginning of the next."""
     ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-    for number, meaning in (
-        (signal.SIGTERM, Ending.STOP),
-        (signal.SIGINT, Ending.STOP),
-        (signal.SIGHUP, Ending.RELOAD),
-    ):
+    for number in SIGNALS:
+        meaning = Ending.RELOAD if number is signal.SIGHUP else Ending.STOP
         asyncio.get_running_loop().add_signal_handler(number, _end, ending, meaning)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        return await _live(settings, ending)
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+async def _live(settings: Settings, ending: asyncio.Future[Ending]) -> Ending:
+    """Build every part and let them run until `ending` is told, or one of them ends by itself."""
     version = distribution_version("docker-buildprof")
     store = await asyncio.to_thread(open_store, settings.store_url)
     own, live = SelfMetrics(version), LiveEvents()
@@ -147,6 +211,7 @@ async def _run(settings: Settings) -> Ending:
             name="http",
         ),
         asyncio.create_task(_upkeep(settings, desk, own), name="upkeep"),
+        asyncio.create_task(_notice_loss(store, lambda: _end(ending, Ending.REOPEN)), name="store"),
     ]
     gc.collect()
     gc.freeze()  # what start-up made stays: the collector need not look at it again
@@ -230,10 +295,34 @@ async def _upkeep(settings: Settings, desk: Desk, own: SelfMetrics) -> None:
     """Delete what is past its retention, and look how large the store is."""
     next_deletion = time.monotonic()
     while True:
-        own.store_size(await asyncio.to_thread(queries.store_size_bytes, desk.ingest.engine))
-        if time.monotonic() >= next_deletion:
-            next_deletion = time.monotonic() + RETENTION_SECONDS
-            horizon_ns = time.time_ns() - settings.retention_days * NANOSECONDS_PER_DAY
-            if deleted := await desk.write(partial(desk.ingest.delete_older_than, horizon_ns)):
-                _log.info("old builds deleted", builds=deleted, retention_days=settings.retention_days)
+        try:
+            own.store_size(await asyncio.to_thread(queries.store_size_bytes, desk.ingest.engine))
+            if time.monotonic() >= next_deletion:
+                next_deletion = time.monotonic() + RETENTION_SECONDS
+                horizon_ns = time.time_ns() - settings.retention_days * NANOSECONDS_PER_DAY
+                if deleted := await desk.write(partial(desk.ingest.delete_older_than, horizon_ns)):
+                    _log.info("old builds deleted", builds=deleted, retention_days=settings.retention_days)
+        except (StoreError, RefusedError) as error:
+            _log.warning("the store could not be tended", reason=str(error))
         await asyncio.sleep(STORE_SIZE_SECONDS)
+
+
+async def _notice_loss(store: SqlEngine, on_loss: Callable[[], None]) -> None:
+    """Look whether the store's file is still the one that was opened: SQLite writes on into one that was deleted."""
+    if store.dialect.name != "sqlite":
+        return await asyncio.Future()
+    path = Path(str(store.url.database))
+    opened = _identity(path)
+    while _identity(path) == opened:  # noqa: ASYNC110 - a look at the disk is all there is to wait for
+        await asyncio.sleep(STORE_LOOK_SECONDS)
+    _log.error("the store was taken away; making it anew, with all that the engine still knows", store=str(path))
+    on_loss()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others that had or will have its name; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

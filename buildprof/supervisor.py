@@ -12,12 +12,19 @@ from typing import Protocol
 
 import structlog
 
+from buildprof.model.text import clean
 from buildprof.sources.endpoint import EndpointError, UnsupportedError
+from buildprof.store.errors import StoreError
 
 FIRST_PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 15.0
+STEADY_SECONDS = 10.0
+"""A source that was up for so long has got over its earlier failures."""
+
 UNSUPPORTED_PAUSE_SECONDS = 60.0
 """An engine that cannot do a thing is asked again in case it was replaced by a newer one."""
+
+MAX_REASON_CHARS = 500
 
 _log = structlog.get_logger(__name__)
 
@@ -34,10 +41,17 @@ class State(StrEnum):
 class Observer(Protocol):
     """Who is told how sources do: the agent's own metrics."""
 
-    def source_state(self, source: str, builder: str, *, up: bool) -> None: ...
-    def source_event(self, source: str, builder: str, at_ns: int, count: int = 1) -> None: ...
-    def source_dropped(self, source: str, count: int = 1) -> None: ...
-    def source_restarted(self, source: str) -> None: ...
+    def source_state(self, source: str, builder: str, *, up: bool) -> None:
+        """It works, or it does not."""
+
+    def source_event(self, source: str, builder: str, at_ns: int, count: int = 1) -> None:
+        """So many events came."""
+
+    def source_dropped(self, source: str, count: int = 1) -> None:
+        """So many events were lost."""
+
+    def source_restarted(self, source: str) -> None:
+        """It is started again."""
 
 
 class SourceHealth:
@@ -48,13 +62,20 @@ class SourceHealth:
         self.builder = builder
         self.state = State.STARTING
         self.reason = "not connected yet"
+        self._up_since: float | None = None
         self._observer = observer
         observer.source_state(name, builder, up=False)
+
+    @property
+    def up_seconds(self) -> float:
+        """How long it has been up; 0 if it is not."""
+        return 0.0 if self._up_since is None else time.monotonic() - self._up_since
 
     def up(self) -> None:
         """The source is connected and works."""
         if self.state is not State.UP:
             _log.info("source up", source=self.name, builder=self.builder)
+            self._up_since = time.monotonic()
         self.state, self.reason = State.UP, ""
         self._observer.source_state(self.name, self.builder, up=True)
 
@@ -62,7 +83,7 @@ class SourceHealth:
         """The source has stopped working; said once for each reason."""
         if (state, reason) != (self.state, self.reason):
             _log.warning("source down", source=self.name, builder=self.builder, reason=reason)
-        self.state, self.reason = state, reason
+        self.state, self.reason, self._up_since = state, reason, None
         self._observer.source_state(self.name, self.builder, up=False)
 
     def event(self, count: int = 1) -> None:
@@ -101,18 +122,20 @@ async def _keep_running(source: Source) -> None:
             await source.run(health)
             state, reason = State.DOWN, "the connection ended"
         except asyncio.CancelledError:
-            raise
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            state, reason = State.DOWN, "it was interrupted"
         except UnsupportedError as error:
-            state, reason = State.UNSUPPORTED, str(error)
-        except (EndpointError, OSError, TimeoutError) as error:
-            state, reason = State.DOWN, str(error) or type(error).__name__
+            state, reason = State.UNSUPPORTED, clean(error, MAX_REASON_CHARS)
+        except (EndpointError, StoreError, OSError, TimeoutError) as error:
+            state, reason = State.DOWN, clean(error, MAX_REASON_CHARS) or type(error).__name__
         except Exception as error:  # noqa: BLE001 - a fault of one source must not stop the agent; it is logged whole
             _log.exception("source failed", source=health.name, builder=health.builder)
-            state, reason = State.DOWN, f"{type(error).__name__}: {error}"
-        failures = 1 if health.state is State.UP else failures + 1
+            state, reason = State.DOWN, clean(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
+        failures = 1 if health.up_seconds >= STEADY_SECONDS else failures + 1
         health.down(state, reason)
         pause_seconds = (
-            UNSUPPORTED_PAUSE_SECONDS if state is State.UNSUPPORTED else pause_after(failures, random.random())
+            UNSUPPORTED_PAUSE_SECONDS if state is State.UNSUPPORTED else pause_after(failures, random.random())  # noqa: S311  # no secret
         )
         await asyncio.sleep(pause_seconds)
         health.restarted()

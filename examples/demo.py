@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,6 +45,7 @@ class Stage:
     project: Path
     data_dir: Path
     image: str
+    image_ids: list[str] = field(default_factory=list)
 
     def buildprof(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "buildprof", *arguments, "--data-dir", str(self.data_dir)]
@@ -125,11 +126,14 @@ def answers(address: str, path: str) -> bool:
 def build(stage: Stage) -> None:
     """`docker build` of the example, as anybody would type it; throw-away engines have the host's network only."""
     network = () if isinstance(stage.engine, MachineEngine) else ("--network=host",)
+    id_file = stage.data_dir.with_suffix(".id")
+    options = (*network, "--tag", stage.image, "--iidfile", str(id_file))
     started = time.monotonic()
-    result = stage.engine.docker("build", *network, "--tag", stage.image, ".", cwd=stage.project, check=False)
+    result = stage.engine.docker("build", *options, ".", cwd=stage.project, check=False)
     if result.returncode != 0:
         raise DemoFailed(f"the build failed:\n{(result.stdout + result.stderr)[-3000:]}")
     say(f"`docker build` took {time.monotonic() - started:.1f} s")
+    stage.image_ids.append(id_file.read_text().strip())
 
 
 def show_profile(stage: Stage, seen: set[str]) -> None:
@@ -163,6 +167,12 @@ def new_build(stage: Stage, seen: set[str]) -> str | None:
     return None
 
 
+def remove_images(stage: Stage) -> None:
+    """Remove the image and those that lost its tag to a later build."""
+    for name in (stage.image, *stage.image_ids):
+        stage.engine.docker("image", "rm", "--force", name, check=False)
+
+
 def three_builds(stage: Stage) -> None:
     seen: set[str] = set()
     say("first build: nothing of the example is in the cache")
@@ -189,7 +199,8 @@ def run() -> None:
         shutil.copytree(_EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__"))
         engine = stack.enter_context(an_engine(workdir))
         stage = Stage(engine, project, workdir / "data", f"memegenerator:demo-{os.getpid()}")
-        stack.callback(engine.docker, "image", "rm", "--force", stage.image, check=False)
+        if isinstance(engine, MachineEngine):
+            stack.callback(remove_images, stage)
         stack.enter_context(an_agent(stage))
         three_builds(stage)
         if isinstance(engine, MachineEngine):
@@ -202,12 +213,15 @@ def main() -> int:
     def interrupt(_signal: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, interrupt)
     try:
         run()
     except (DemoFailed, EngineUnavailable) as error:
         print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"demo: {error} {error.stderr or ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("demo: interrupted; all it made is gone", file=sys.stderr)

@@ -30,7 +30,7 @@ def server_binaries() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The URL of the server's database `postgres`; a test makes a database of its own beside it."""
+    """The URL of the server's database `postgres`; a test makes a schema of its own in it."""
     binaries = server_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL server: initdb and pg_ctl are neither on PATH nor under /usr/lib/postgresql")

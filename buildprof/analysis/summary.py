@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import fsum
 
 from buildprof.model.build import Summary
 from buildprof.model.step import Kind, Outcome, Step
@@ -21,8 +22,8 @@ def summarize(steps: Sequence[Step], critical_path_seconds: float | None = None)
         cacheable_steps=sum(step.cacheable for step in steps),
         cache_hits=len(hits),
         cache_misses=sum(step.outcome is Outcome.MISS for step in steps),
-        executed_seconds=sum(step.duration_seconds or 0.0 for step in steps if step.outcome is Outcome.MISS),
-        saved_seconds=sum(saved) if saved or not hits else None,
+        executed_seconds=fsum(step.duration_seconds or 0.0 for step in steps if step.outcome is Outcome.MISS),
+        saved_seconds=fsum(saved) if saved or not hits else None,
         critical_path_seconds=critical_path_seconds,
         context_bytes=_bytes(step for step in steps if step.kind is Kind.CONTEXT),
         context_seconds=_seconds(steps, Kind.CONTEXT),
@@ -35,7 +36,7 @@ def summarize(steps: Sequence[Step], critical_path_seconds: float | None = None)
 
 def _seconds(steps: Sequence[Step], kind: Kind) -> float | None:
     durations = [step.duration_seconds for step in steps if step.kind is kind and step.duration_seconds is not None]
-    return sum(durations) if durations else None
+    return fsum(durations) if durations else None
 
 
 def _bytes(steps: Iterable[Step]) -> int | None:
@@ -46,4 +47,4 @@ def _bytes(steps: Iterable[Step]) -> int | None:
 def _pull_seconds(steps: Sequence[Step]) -> float | None:
     """Seconds of the FROM steps that fetched something; 0 if there are FROM steps and none did."""
     bases = [step for step in steps if step.kind is Kind.FROM and step.duration_seconds is not None]
-    return sum(step.duration_seconds or 0.0 for step in bases if step.transferred_bytes) if bases else None
+    return fsum(step.duration_seconds or 0.0 for step in bases if step.transferred_bytes) if bases else None

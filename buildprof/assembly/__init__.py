@@ -1,0 +1,1 @@
+"""Folds events into builds. Pure: no I/O, and time comes in as an argument."""

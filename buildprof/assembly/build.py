@@ -25,6 +25,7 @@ CANCELED_CODE = 1
 
 MAX_MESSAGE_CHARS = 4_000
 MAX_ATTRIBUTE_CHARS = 1_000
+MAX_TAGS = 100
 _BUILD_ARG = "build-arg:"
 
 
@@ -99,10 +100,10 @@ def assemble(inputs: BuildInputs) -> Build:
         generation=record.generation,
         group=placement.group,
         directory=placement.directory,
-        dockerfile=_attribute(attrs, "filename") or placement.dockerfile,
+        dockerfile=_attribute(attrs, "filename", redactor) or placement.dockerfile,
         dockerfile_digest=text_digest(text),
         dockerfile_text=as_written.text(text),
-        context=redactor.text(_attribute(attrs, "context") or placement.context),
+        context=_attribute(attrs, "context", redactor) or redactor.text(placement.context),
         platforms=_platforms(record, steps),
         completed_ns=record.completed_ns,
         error=_error(record, steps, inputs),
@@ -115,11 +116,12 @@ def assemble(inputs: BuildInputs) -> Build:
 
 def text_digest(text: str) -> str:
     """The SHA-256 of a Dockerfile's text, in hex; "" of none."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() if text else ""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else ""
 
 
-def _attribute(attrs: Mapping[str, str], key: str) -> str:
-    return attrs.get(key, "")[:MAX_ATTRIBUTE_CHARS]
+def _attribute(attrs: Mapping[str, str], key: str, redactor: Redactor) -> str:
+    """Cut after the redaction: half a secret would not be known for one."""
+    return redactor.text(attrs.get(key, ""))[:MAX_ATTRIBUTE_CHARS]
 
 
 def _status(record: BuildRecord) -> Status:
@@ -138,23 +140,26 @@ def _error(record: BuildRecord, steps: Sequence[Step], inputs: BuildInputs) -> B
     step_id = min(failed, key=lambda step: step.completed_ns or 0).id if failed else None
     lines = inputs.facts.vertices[step_id].log_lines() if step_id else ()
     message = inputs.redactor.text(record.error_message)[:MAX_MESSAGE_CHARS] or "no message"
-    return BuildError(message, step_id, tuple(inputs.redactor.text(line[:MAX_ATTRIBUTE_CHARS]) for line in lines))
+    return BuildError(message, step_id, tuple(inputs.redactor.text(line)[:MAX_ATTRIBUTE_CHARS] for line in lines))
 
 
 def _image(record: BuildRecord, inputs: BuildInputs) -> Image | None:
-    """The image that was exported; None if the build failed or exported none."""
+    """The image that was exported; None as long as the build runs, if it failed or if it exported none."""
     response = record.exporter_response
     image_id = record.result_digest or response.get("containerimage.digest", "")
-    names = [attrs.get("name", "") for _, attrs in record.exporters] or [response.get("image.name", "")]
-    tags = tuple(dict.fromkeys(name.strip() for one in names for name in one.split(",") if name.strip()))
+    asked = ",".join(attrs.get("name", "") for _, attrs in record.exporters)
+    names = (name.strip() for name in (asked.strip(",") or response.get("image.name", "")).split(","))
+    tags = tuple(dict.fromkeys(name[:MAX_ATTRIBUTE_CHARS] for name in names if name))[:MAX_TAGS]
     if inputs.image is not None:
         return Image(inputs.image.id, tags or inputs.image.tags, inputs.image.size_bytes, inputs.image.layers)
-    return Image(image_id[:200], tags) if image_id or (tags and record.error_code is None) else None
+    if _status(record) is not Status.COMPLETED or not (image_id or tags):
+        return None
+    return Image(image_id[:200], tags)
 
 
 def _vcs(attrs: Mapping[str, str], redactor: Redactor) -> Vcs | None:
-    source, revision = _attribute(attrs, "vcs:source"), _attribute(attrs, "vcs:revision")
-    return Vcs(redactor.text(source), revision) if source or revision else None
+    source, revision = (_attribute(attrs, key, redactor) for key in ("vcs:source", "vcs:revision"))
+    return Vcs(source, revision) if source or revision else None
 
 
 def build_arguments(record: BuildRecord) -> dict[str, str]:
@@ -195,7 +200,7 @@ def _cache_imports(attrs: Mapping[str, str], redactor: Redactor) -> tuple[str, .
 
 def _platforms(record: BuildRecord, steps: Sequence[Step]) -> tuple[str, ...]:
     """What was asked for; else what the exporter says was made; else what the steps' names say."""
-    asked = [one for one in _attribute(record.frontend_attrs, "platform").split(",") if one]
+    asked = [one for one in record.frontend_attrs.get("platform", "")[:MAX_ATTRIBUTE_CHARS].split(",") if one]
     if asked:
         return tuple(asked)
     try:

@@ -78,8 +78,8 @@ class VertexFacts:
         return max(ended, key=lambda run: (run.completed_ns or 0, run.started_ns)).error if ended else ""
 
     def was_canceled(self) -> bool:
-        """Whether its error is that somebody stopped it, not that it failed."""
-        return _CONTEXT_CANCELED in self.error()
+        """Whether its error is that somebody stopped it, not that it failed: Go appends the reason to the error."""
+        return self.error().endswith(_CONTEXT_CANCELED)
 
     def log_lines(self) -> tuple[str, ...]:
         """The last lines that it wrote, MAX_LOG_LINES at most."""

@@ -110,12 +110,10 @@ def _numbered(match: re.Match[str]) -> VertexName:
 def _bracketed_kind(word: str, text: str) -> Kind:
     if word == "auth":
         return Kind.AUTH
-    if word == "context":
-        # A named context is an image (a base, like FROM), or files from the client or the network.
-        if text.startswith("load .dockerignore"):
-            return Kind.DOCKERFILE
-        return Kind.CONTEXT if text.startswith("load from client") or "://" in text else Kind.FROM
     for start, kind in _INTERNAL_KINDS:
         if text.startswith(start):
             return kind
+    if word == "context":
+        # A named context is files from the client or the network, or an image (a base, like FROM).
+        return Kind.CONTEXT if text.startswith("load from client") or "://" in text else Kind.FROM
     return Kind.OTHER

@@ -58,10 +58,10 @@ def outcomes(
 
 def _outcome(vertex: VertexFacts, *, is_cacheable: bool, inputs: Iterable[Outcome], ended: bool) -> Outcome:
     executed = vertex.executed_runs()
-    if vertex.error():
-        return Outcome.CANCELED if vertex.was_canceled() else Outcome.FAILED
-    if ended and any(run.completed_ns is None for run in executed):
-        return Outcome.CANCELED  # the engine forgets an unfinished run that it once inferred to be cached
+    # The engine does not end, when the stream ends, what it once inferred to be cached.
+    is_cut_off = ended and any(run.completed_ns is None for run in executed)
+    if vertex.error() or is_cut_off:
+        return Outcome.CANCELED if vertex.was_canceled() or not vertex.error() else Outcome.FAILED
     if not is_cacheable:
         return Outcome.NONE if vertex.runs or vertex.cached else Outcome.SKIPPED
     if executed:

@@ -32,10 +32,9 @@ def split_by_build(updates: Iterable[StatusUpdate]) -> dict[str, BuildFacts]:
         return {"": everything}
     builds = {prefix: BuildFacts(dropped=everything.dropped) for prefix in prefixes}
     for digest, vertex in everything.vertices.items():
-        for prefix in prefixes:
-            if without_client_prefix(vertex.name, prefix) != vertex.name:
-                builds[prefix].vertices[digest] = vertex
-                break
+        named = (prefix for prefix in prefixes if without_client_prefix(vertex.name, prefix) != vertex.name)
+        if (owner := next(named, "")) in builds:
+            builds[owner].vertices[digest] = vertex
     return {prefix: facts for prefix, facts in builds.items() if facts.vertices}
 
 
@@ -77,4 +76,6 @@ def _dockerfile(facts: BuildFacts) -> str:
 def _image_names(vertices: Iterable[VertexFacts]) -> list[str]:
     """The exporter tells of each name that it gives the image: `naming to docker.io/library/app:1`."""
     ids = (id_ for vertex in vertices for id_ in vertex.transfers)
-    return list(dict.fromkeys(id_.removeprefix(_NAMING).removesuffix(" done") for id_ in ids if id_.startswith(_NAMING)))
+    return list(
+        dict.fromkeys(id_.removeprefix(_NAMING).removesuffix(" done") for id_ in ids if id_.startswith(_NAMING))
+    )

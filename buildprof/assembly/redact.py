@@ -21,7 +21,11 @@ _MIN_EMBEDDED_SECRET_CHARS = 4
 # and possessive quantifiers (++, *+) never go back.
 _NAME = r"[A-Za-z_][\w.-]*+"
 
-_USERINFO = re.compile(r"(?<=://)(?:[^\s/?#@:\"'`<>]*+:[^\s/\"'`<>]*@|[^\s/?#@\"'`<>]++@)")
+_URL_PART = r"[^\s/\"'`<>]"
+# A password can hold a slash, though no standard lets it: what comes after the colon is no port then.
+_USERINFO = re.compile(
+    rf"(?<=://)(?:[^\s/?#@:\"'`<>]*+:(?:{_URL_PART}*@|(?!\d{{1,5}}(?:/|\s|$))[^\s\"'`<>]{{1,256}}@)|[^\s/?#@\"'`<>]++@)"
+)
 _AUTHORIZATION = re.compile(
     r"(\bauthorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?)(?:(?:bearer|basic|token|digest|negotiate)\s{1,8})?[^\s\"']++",
     re.IGNORECASE,
@@ -163,7 +167,7 @@ def looks_secret(name: str) -> bool:
         return words != ["pwd"]  # the shell's working directory
     if any(owner in _KEY_OWNERS and word == "key" for owner, word in pairwise(words)):
         return True
-    return name.lower().endswith(("token", "pwd", "pat")) and name.lower() not in {"oldpwd", "pat"} and len(name) > 4
+    return name.lower().endswith(("token", "pwd")) and name.lower() != "oldpwd"
 
 
 def _hidden_values(build_args: Mapping[str, str], allowed: frozenset[str]) -> list[tuple[str, bool]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from buildprof.assembly.dockerfile import Dockerfile, Instruction, locate
@@ -60,11 +60,15 @@ class _Place:
 def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tuple[Step, ...]:
     """Every vertex as a step, in the order of their start; those that never ran stand last, in order of report."""
     names = {digest: parse_name(vertex.name, context.client_prefix) for digest, vertex in vertices.items()}
-    found = outcomes(vertices, {digest: name.kind for digest, name in names.items()})
+    kinds = {digest: name.kind for digest, name in names.items()}
+    found = outcomes(vertices, kinds, ended=context.completed_ns is not None)
     records = index_usage(context.usage)
     steps: list[Step] = []
+    written: set[str] = set()
     for digest, vertex in vertices.items():
         place = _place(vertex, names[digest], context)
+        if place.instruction is not None:
+            written.add(digest)
         facts = context.provenance.steps.get(digest, _NO_PROVENANCE)
         outcome = found[digest]
         if (
@@ -93,7 +97,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
                 inputs=tuple(one for one in vertex.inputs if one in vertices),
                 cacheable=place.name.kind in CACHEABLE_KINDS,
                 started_ns=intervals[0].started_ns if intervals else None,
-                completed_ns=_completed_ns(vertex, intervals),
+                completed_ns=intervals[-1].completed_ns if intervals and not _is_running(vertex, context) else None,
                 duration_seconds=total_seconds(intervals) if intervals else None,
                 transferred_bytes=_transferred_bytes(vertex, place.name.kind, context),
                 layer=_layer(facts, context),
@@ -103,7 +107,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
             )
         )
     steps.sort(key=lambda step: (step.started_ns is None, step.started_ns or 0))
-    return _with_identities(steps, context.identity_prefix)
+    return _with_identities(steps, context.identity_prefix, written)
 
 
 def _intervals(vertex: VertexFacts, context: StepContext) -> list[Interval]:
@@ -118,10 +122,8 @@ def _intervals(vertex: VertexFacts, context: StepContext) -> list[Interval]:
     return join_intervals(runs, clip)
 
 
-def _completed_ns(vertex: VertexFacts, intervals: Sequence[Interval]) -> int | None:
-    if not intervals or any(run.completed_ns is None for run in vertex.runs.values()):
-        return None
-    return intervals[-1].completed_ns
+def _is_running(vertex: VertexFacts, context: StepContext) -> bool:
+    return context.completed_ns is None and any(run.completed_ns is None for run in vertex.runs.values())
 
 
 def _place(vertex: VertexFacts, name: VertexName, context: StepContext) -> _Place:
@@ -136,8 +138,7 @@ def _place(vertex: VertexFacts, name: VertexName, context: StepContext) -> _Plac
         command = context.redact(name.command)[:MAX_COMMAND_CHARS]
         return _Place(name, None, context.redact(shown)[:MAX_COMMAND_CHARS], command)
     if (instruction.stage, instruction.position) != (name.stage, name.position) and instruction.position is not None:
-        stage = instruction.stage if name.stage else ""
-        name = replace(name, stage=stage, position=instruction.position, of=instruction.of)
+        name = replace(name, stage=instruction.stage, position=instruction.position, of=instruction.of)
     command = context.redact_written(instruction.command)[:MAX_COMMAND_CHARS]
     return _Place(name, instruction, _display_name(name, command), command)
 
@@ -208,24 +209,29 @@ def _uploaded_bytes(vertex: VertexFacts, context: StepContext) -> int | None:
         return None
     chains = (layer for facts in context.provenance.steps.values() for layer in facts.layer_chain)
     sizes = {digest: size_bytes for digest, size_bytes in chains if size_bytes is not None}
-    layers = {match[0] for id_ in vertex.transfers if id_.startswith(_LAYER_UPLOAD) and (match := _DIGEST_TRANSFER.search(id_))}
+    layers = {
+        match[0]
+        for id_ in vertex.transfers
+        if id_.startswith(_LAYER_UPLOAD) and (match := _DIGEST_TRANSFER.search(id_))
+    }
     sent = [sizes.get(digest) for digest in layers & context.uploaded]
     return None if None in sent else sum(size or 0 for size in sent)
 
 
-def _with_identities(steps: Sequence[Step], prefix: str) -> tuple[Step, ...]:
+def _with_identities(steps: Sequence[Step], prefix: str, written: Collection[str]) -> tuple[Step, ...]:
     """Give each cacheable step what is the same in every build: where it stands and what it says.
 
-    A step's text is the Dockerfile's own; without that the position stands in, since an expanded name changes with
-    its arguments.
+    A step's text is the Dockerfile's own, for those ids that are `written` there; without that the position stands
+    in, since an expanded name changes with its arguments.
     """
     seen: Counter[str] = Counter()
     named: dict[str, str] = {}
     for step in sorted(
         (one for one in steps if one.cacheable), key=lambda one: (one.platform, one.stage, one.position or 0)
     ):
-        text = " ".join(step.command.split()) if step.lines else f"#{step.position}/{step.of}"
-        key = "\0".join((prefix, step.platform, step.stage, step.kind.value, step.instruction, text))
+        text = " ".join(step.command.split()) if step.id in written else f"#{step.position}/{step.of}"
+        words = (prefix, step.platform, step.stage, step.kind.value, step.instruction, text)
+        key = "\0".join(words)
         seen[key] += 1
         named[step.id] = hashlib.blake2b(f"{key}\0{seen[key]}".encode("utf-8", "replace"), digest_size=16).hexdigest()
     return tuple(replace(step, identity=named.get(step.id, "")) for step in steps)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -31,6 +32,7 @@ from buildprof.sources.buildkit.connection import BuildkitChannel, connect
 from buildprof.sources.buildkit.history import follow, listen, read_blob
 from buildprof.sources.endpoint import Endpoint, EndpointError
 from buildprof.store import queries
+from buildprof.store.errors import StoreError
 from buildprof.supervisor import SourceHealth
 
 PROGRESS_SECONDS = 1.0
@@ -40,6 +42,7 @@ STATUS_END_SECONDS = 5.0
 """How long a build's progress may go on after its record says that it is complete."""
 
 REMEMBERED_BUILDS = 64
+REMEMBERED_GENERATIONS = 4096
 AMENDED_BUILDS = 16
 FINISHED_AT_ONCE = 4
 HISTORY_CHUNK = 50
@@ -97,16 +100,16 @@ class BuildkitCapture:
         channel, version = await connect(self.builder.endpoint)
         try:
             self._engine = await self.builder.engine(version)
+            # The store first: what it has as running and the engine then does not know will never end.
+            stored = await asyncio.to_thread(queries.stored_generations, self._desk.ingest.engine, self.builder.name)
             history = [record async for record in listen(channel, early_exit=True)]
             health.up()
             async with asyncio.TaskGroup() as group:
-                helpers = [
-                    group.create_task(self._cache.run(channel, self._use_reading)),
-                    group.create_task(self._read_history(channel, history)),
-                ]
+                reading = group.create_task(self._read_history(channel, history, stored))
+                helpers = [group.create_task(self._cache.run(channel, self._use_reading)), reading]
                 async for record in listen(channel):
                     health.event()
-                    self._observe(channel, record, group)
+                    self._observe(channel, record, group, reading)
                 for task in (*helpers, *(one.following for one in self._active.values() if one.following)):
                     task.cancel()
         except BaseExceptionGroup as errors:
@@ -118,29 +121,40 @@ class BuildkitCapture:
             self._on_running(self.builder.name, 0)
             channel.close()
 
-    def _observe(self, channel: BuildkitChannel, record: BuildRecord, group: asyncio.TaskGroup) -> None:
-        """Act on one event of the history."""
+    def _observe(
+        self, channel: BuildkitChannel, record: BuildRecord, group: asyncio.TaskGroup, reading: asyncio.Task[None]
+    ) -> None:
+        """Act on one event of the history. What ended is taken in after the reading of what had ended before."""
         if record.state is RecordState.STARTED:
             if record.ref not in self._active and record.ref not in self._generations:
                 active = self._active[record.ref] = _Active(record)
                 active.following = group.create_task(self._follow(channel, active))
                 self._on_running(self.builder.name, len(self._active))
-        elif record.state is RecordState.COMPLETE and self.ready.is_set():
-            if record.generation > self._generations.get(record.ref, -1):
-                self._generations[record.ref] = record.generation
-                group.create_task(self._finish(channel, record))
+        elif record.state is RecordState.COMPLETE and self._is_new(record):
+            group.create_task(self._finish(channel, record, reading))
+
+    def _is_new(self, record: BuildRecord) -> bool:
+        """Whether this generation of a finished build was not seen yet; from now on it was."""
+        if record.generation <= self._generations.get(record.ref, -1):
+            return False
+        self._generations[record.ref] = record.generation
+        while len(self._generations) > REMEMBERED_GENERATIONS:
+            del self._generations[next(iter(self._generations))]
+        return True
 
     async def _follow(self, channel: BuildkitChannel, active: _Active) -> None:
         """Listen to a running build to its end, and write how it stands from time to time."""
         ref = active.record.ref
-        started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
-        self._desk.live.build_started(started)
+        with _alone(ref):
+            started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
+            self._desk.live.build_started(started)
         writing = asyncio.create_task(self._write_progress(active))
         try:
             async for update in follow(channel, ref):
                 active.facts.observe(update)
         except (GRPCError, StreamTerminatedError) as error:
             _log.warning("progress of a build broke off", ref=ref, reason=str(error))
+            active.facts = BuildFacts()  # half of it: the engine tells all of it again when the build has ended
         finally:
             writing.cancel()
 
@@ -148,11 +162,12 @@ class BuildkitCapture:
         """Store a running build about once a second, and tell of the steps that ended."""
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            build = assemble(await self._inputs(active.record, active.facts))
-            if not build.steps:
-                continue
-            await self._desk.save(build)
-            self._tell_ended_steps(active, build)
+            # What fails here is met again, and told, when the build has ended.
+            with suppress(EndpointError, StoreError), _alone(active.record.ref):
+                build = assemble(await self._inputs(active.record, active.facts))
+                if build.steps:
+                    await self._desk.save(build)
+                    self._tell_ended_steps(active, build)
 
     def _tell_ended_steps(self, active: _Active, build: Build) -> None:
         for step in build.steps:
@@ -160,28 +175,33 @@ class BuildkitCapture:
                 active.ended_steps.add(step.id)
                 self._desk.live.step_finished(build, step)
 
-    async def _finish(self, channel: BuildkitChannel, record: BuildRecord) -> None:
+    async def _finish(self, channel: BuildkitChannel, record: BuildRecord, reading: asyncio.Task[None]) -> None:
         """Read what is left to read of a finished build, and store it."""
+        await asyncio.wait({reading})
         async with self._finishing:
-            before = self._finished.get(record.ref)
-            if before is not None:
-                # The engine amends a record a few seconds later, when it has written the build's trace.
-                uploaded = await _uploaded(channel, before, record)
-                await self._amend(record.ref, lambda inputs: replace(inputs, record=record, uploaded=uploaded))
-                return
-            active = self._active.pop(record.ref, None)
-            self._on_running(self.builder.name, len(self._active))
-            facts = await self._facts(channel, record.ref, active)
-            self._remember(record, facts)
-            inputs = await self._inputs(record, facts, await _provenance(channel, record))
-            stored = await self._save_assembled(inputs)
-            self._finished[record.ref] = inputs
-            while len(self._finished) > AMENDED_BUILDS:
-                del self._finished[next(iter(self._finished))]
-            if active is not None:
-                self._tell_ended_steps(active, stored)
-            self._desk.live.build_finished(stored)
-            self._cache.want(record.ref)
+            with _alone(record.ref):
+                await self._take_in(channel, record)
+
+    async def _take_in(self, channel: BuildkitChannel, record: BuildRecord) -> None:
+        before = self._finished.get(record.ref)
+        if before is not None:
+            # The engine amends a record a few seconds later, when it has written the build's trace.
+            uploaded = await _uploaded(channel, before, record)
+            await self._amend(record.ref, lambda inputs: replace(inputs, record=record, uploaded=uploaded))
+            return
+        active = self._active.pop(record.ref, None)
+        self._on_running(self.builder.name, len(self._active))
+        facts = await self._facts(channel, record.ref, active)
+        self._remember(record, facts)
+        inputs = await self._inputs(record, facts, await _provenance(channel, record))
+        stored = await self._save_assembled(inputs)
+        self._finished[record.ref] = inputs
+        while len(self._finished) > AMENDED_BUILDS:
+            del self._finished[next(iter(self._finished))]
+        if active is not None:
+            self._tell_ended_steps(active, stored)
+        self._desk.live.build_finished(stored)
+        self._cache.want(record.ref)
 
     async def _amend(self, ref: str, change: Callable[[BuildInputs], BuildInputs]) -> None:
         """Store a build again with something that came later, if it is still remembered."""
@@ -246,14 +266,18 @@ class BuildkitCapture:
         while len(self._recent) > REMEMBERED_BUILDS:
             del self._recent[next(iter(self._recent))]
 
-    async def _read_history(self, channel: BuildkitChannel, history: Sequence[BuildRecord]) -> None:
-        """Take in what ended while nobody watched, the oldest first, then close what will never end."""
-        stored = await asyncio.to_thread(queries.stored_generations, self._desk.ingest.engine, self.builder.name)
+    async def _read_history(
+        self, channel: BuildkitChannel, history: Sequence[BuildRecord], stored: dict[str, tuple[Status, int]]
+    ) -> None:
+        """Take in what ended while nobody watched, the oldest first, then close what will never end.
+
+        `stored` is what the store had before the engine told its history.
+        """
         ended = sorted((one for one in history if one.state is RecordState.COMPLETE), key=lambda one: one.created_ns)
         missing = []
         for record in ended:
             status, generation = stored.get(record.ref, (Status.RUNNING, -1))
-            self._generations[record.ref] = record.generation
+            self._is_new(record)
             if status is Status.RUNNING or generation < record.generation:
                 missing.append(record)
         for start in range(0, len(missing), HISTORY_CHUNK):
@@ -276,9 +300,10 @@ class BuildkitCapture:
         usage = await self._cache.read(channel)
         for record in missing:
             self._active.pop(record.ref, None)
-            inputs = await self._inputs(record, read[record.ref], await _provenance(channel, record))
-            uploaded = await _uploaded(channel, inputs, record)
-            await self._save_assembled(replace(inputs, usage=usage, uploaded=uploaded))
+            with _alone(record.ref):
+                inputs = await self._inputs(record, read[record.ref], await _provenance(channel, record))
+                uploaded = await _uploaded(channel, inputs, record)
+                await self._save_assembled(replace(inputs, usage=usage, uploaded=uploaded))
 
     async def _close_interrupted(self, stored: dict[str, tuple[Status, int]], known: set[str]) -> None:
         """End the builds that the store has as running and the engine does not know: it was restarted meanwhile."""
@@ -299,6 +324,17 @@ def interrupted(build: Build) -> Build:
         completed_ns=max((*times, build.started_ns)),
         error=build.error or BuildError(INTERRUPTED),
     )
+
+
+@contextmanager
+def _alone(ref: str) -> Iterator[None]:
+    """Let a build of which we can make nothing fail alone; a lost engine or store concerns them all."""
+    try:
+        yield
+    except (GRPCError, StreamTerminatedError, EndpointError, StoreError, OSError):
+        raise
+    except Exception:
+        _log.exception("a build could not be profiled", ref=ref)
 
 
 async def _provenance(channel: BuildkitChannel, record: BuildRecord) -> Provenance:

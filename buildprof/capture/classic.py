@@ -10,6 +10,7 @@ from buildprof.assembly.classic import ClassicTracker
 from buildprof.capture.desk import Desk
 from buildprof.model.build import Engine
 from buildprof.model.events import EngineEvent
+from buildprof.model.text import NANOSECONDS
 from buildprof.sources.docker_api import DockerApi
 from buildprof.sources.docker_events import EventCursor, docker_events
 from buildprof.sources.endpoint import Endpoint
@@ -19,6 +20,9 @@ from buildprof.supervisor import SourceHealth
 WRITE_SECONDS = 1.0
 DECISION_SECONDS = 10.0
 """How long to wait for the answer whether the engine keeps a history of BuildKit builds."""
+
+CLOCK_SLACK_NS = 60 * NANOSECONDS
+"""How far the engine's clock may be ahead of ours."""
 
 STORED_TYPES = frozenset({"image", "builder"})
 """Events that explain something later; those of containers are only read for classic builds."""
@@ -54,20 +58,26 @@ class ClassicCapture:
         self._tracker.buildkit_images = await self._decided()
         cursor = self._cursor = self._cursor or await self._stored_cursor()
         cursor.on_drop = health.dropped
-        writing = asyncio.create_task(self._write_now_and_then(cursor))
         try:
-            async for event in docker_events(self._endpoint, cursor, on_connect=health.up):
-                health.event()
-                self._tracker.buildkit_images = self._lacks_history() is True
-                answers = await self._api.answer(self._tracker.questions(event))
-                for build in self._tracker.fold(event, answers):
-                    self._desk.live.build_finished(await self._desk.save(build))
-                if event.type in STORED_TYPES:
-                    self._pending.append(event)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write_now_and_then(cursor))
+                await self._follow(health, cursor)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
         finally:
-            writing.cancel()
             await self._write(cursor)
             await self._api.close()
+
+    async def _follow(self, health: SourceHealth, cursor: EventCursor) -> None:
+        """Fold the events in, one by one, until the stream breaks."""
+        async for event in docker_events(self._endpoint, cursor, on_connect=health.up):
+            health.event()
+            self._tracker.buildkit_images = self._lacks_history() is True
+            answers = await self._api.answer(self._tracker.questions(event))
+            for build in self._tracker.fold(event, answers):
+                self._desk.live.build_finished(await self._desk.save(build))
+            if event.type in STORED_TYPES:
+                self._pending.append(event)
 
     async def _decided(self) -> bool:
         give_up = time.monotonic() + DECISION_SECONDS
@@ -76,9 +86,14 @@ class ClassicCapture:
         return lacks is True
 
     async def _stored_cursor(self) -> EventCursor:
-        """Where an earlier agent stopped; else the beginning: the engine remembers its last 256 events."""
+        """Where an earlier agent stopped; else the beginning: the engine remembers its last 256 events.
+
+        A time to come is of a clock that was put back since: then all are read again, which changes nothing in the
+        builds that are known.
+        """
         stored = await asyncio.to_thread(queries.cursor, self._desk.ingest.engine, self._cursor_name)
-        return EventCursor(at_ns=int(stored) if stored and stored.isdigit() else 0)
+        at_ns = int(stored) if stored and stored.isdigit() else 0
+        return EventCursor(at_ns=0 if at_ns > time.time_ns() + CLOCK_SLACK_NS else at_ns)
 
     @property
     def _cursor_name(self) -> str:

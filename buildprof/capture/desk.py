@@ -10,7 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from sqlalchemy.exc import OperationalError
 
 from buildprof.assembly.build import build_arguments, text_digest
 from buildprof.assembly.projects import How, KnownProject, Placement, TreeFacts, place
@@ -23,10 +26,15 @@ from buildprof.model.step import Step
 from buildprof.sources.buildx_state import read_local_state
 from buildprof.sources.working_tree import read_dockerfile, tree_facts
 from buildprof.store import queries
+from buildprof.store.errors import StoreError
 
 T = TypeVar("T")
 
 REMEMBERED_REFS = 256
+RETRY_SECONDS = 2.0
+"""How long to wait before a store that could not be written is tried again."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,10 @@ def redaction_key(data_dir: Path) -> bytes:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
     return path.read_bytes()
+
+
+class RefusedError(Exception):
+    """The store does not take this, and will not however often it is tried."""
 
 
 class Live(Protocol):
@@ -76,14 +88,37 @@ class Desk:
         self._redactor = make_redactor(key, patterns, allow_build_args)
         self._disk: dict[str, _Disk] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._is_writable = True
 
     def close(self) -> None:
         """Finish what is being written."""
         self._writer.shutdown(wait=True)
 
     async def write(self, work: Callable[[], T]) -> T:
-        """Run work in the writer's thread, after what was given to it before. A cancelled caller does not undo it."""
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
+        """Run work in the writer's thread, after what was given to it before. A cancelled caller does not undo it.
+
+        Where the store cannot be written at present (the disk is full, the server is gone), it is tried until it can
+        be: what the engine tells meanwhile waits. Raises RefusedError for what trying again does not mend.
+        """
+        while True:
+            writing = asyncio.get_running_loop().run_in_executor(self._writer, work)
+            try:
+                result = await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                writing.add_done_callback(_forget)
+                raise
+            except StoreError as error:
+                if not isinstance(error.__cause__, OperationalError):
+                    raise RefusedError(str(error)) from error
+                if self._is_writable:
+                    _log.error("the store cannot be written; trying again until it can", reason=str(error))  # noqa: TRY400 - one line
+                self._is_writable = False
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if not self._is_writable:
+                _log.info("the store is written again")
+            self._is_writable = True
+            return result
 
     async def save(self, build: Build) -> Build:
         """Store a build and return it as stored."""
@@ -126,3 +161,9 @@ class Desk:
             return None
         found = await asyncio.to_thread(queries.known_dockerfile, self.ingest.engine, text_digest(dockerfile_text))
         return KnownProject(*found) if found else None
+
+
+def _forget(writing: asyncio.Future[Any]) -> None:
+    """Whoever wanted to know how a write ended is gone."""
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        _log.warning("a write failed as the agent stopped", reason=str(error))

@@ -41,6 +41,7 @@ def command(*, where: Where, **flags: object) -> None:
     """
     settings = where.settings(for_engine=True, **flags)
 
+    import buildprof.log  # noqa: F401  # before all others: it keeps structlog from loading rich
     from buildprof.agent import run_agent
 
     raise click.exceptions.Exit(run_agent(settings, lambda: where.settings(for_engine=True, **flags)))

@@ -176,9 +176,9 @@ def _error(build: Build, width: int) -> list[Line]:
 def _foot(build: Build, width: int, *, fold: bool) -> list[Line]:
     lines: list[Line] = []
     path, total = build.summary.critical_path_seconds, build.duration_seconds
-    if any(step.on_critical_path for step in build.steps):
+    if total is not None and any(step.on_critical_path for step in build.steps):
         text = " * on the critical path"
-        if path is not None and total is not None:
+        if path is not None:
             text += f": {human_duration(path)} of {human_duration(total)}"
         lines.append([(text, "dim")])
     roots = root_misses(build.steps)

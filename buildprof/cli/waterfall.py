@@ -30,6 +30,7 @@ OUTCOME_LABELS: dict[Outcome, Span] = {
 }
 _ROOT_MISS: Span = ("MISS", "bold yellow")
 _RUNNING: Span = ("…", "bold")
+_WAITING: Span = ("wait", "dim")
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MIN_NAME, _MIN_BAR, _MAX_STAGE = 28, 16, 12
@@ -156,19 +157,23 @@ def _rows(build: Build, now_ns: int, *, fold: bool) -> list[Row]:
 
 
 def _row(step: Step, build: Build, now_ns: int, *, is_root: bool, shows_stage: bool) -> Row:
-    runs = step.started_ns is not None and step.completed_ns is None and build.completed_ns is None
+    lives = build.completed_ns is None
     seconds = step.duration_seconds
-    if runs and step.started_ns is not None:
-        seconds = max(now_ns - step.started_ns, 0) / 1e9
+    label = _ROOT_MISS if is_root else OUTCOME_LABELS[step.outcome]
+    if lives and step.started_ns is None:
+        label = _WAITING
+    elif lives and step.completed_ns is None and step.started_ns is not None:
+        label, seconds = _RUNNING, max(now_ns - step.started_ns, 0) / 1e9
     size = step_size_bytes(step)
     return Row(
         name=step_name(step),
-        label=_RUNNING if runs else _ROOT_MISS if is_root else OUTCOME_LABELS[step.outcome],
+        label=label,
         time="" if seconds is None else short_duration(seconds),
         size="" if size is None else short_size(size),
         stage=clean(step.stage, 40) if shows_stage else "",
         place=step_place(step),
-        critical=step.on_critical_path,
+        # Of a build that runs, nobody knows yet which chain will decide.
+        critical=step.on_critical_path and not lives,
         started_ns=step.started_ns,
         completed_ns=step.completed_ns,
     )

@@ -22,6 +22,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 
 from buildprof.model.events import BuildRecord, LocalState, StatusUpdate
+from buildprof.model.text import clean
 from buildprof.sources.buildkit.convert import record_from_wire, status_from_wire
 from buildprof.sources.buildkit.wire import control_pb2 as wire
 from buildprof.sources.buildx_state import local_state_of
@@ -62,7 +63,7 @@ def read_build_archive(file: BinaryIO) -> tuple[ArchivedBuild, ...]:
     try:
         members = _read_members(file)
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise ImportFormatError(f"not gzip, or damaged: {str(error)[:100]}; {_EXPECTED}") from None
+        raise ImportFormatError(f"not gzip, or damaged: {clean(error, 100)}; {_EXPECTED}") from None
     except EOFError:
         raise ImportFormatError(f"the archive is cut off; {_EXPECTED}") from None
     index = members.get("index.json")
@@ -170,8 +171,7 @@ def _record_message(document: dict[str, Any]) -> wire.BuildHistoryRecord:
             getattr(message, key).seconds = value.get("seconds", 0)
             getattr(message, key).nanos = value.get("nanos", 0)
     except (ParseError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise ImportFormatError(f"a build record of another shape ({reason}); {_EXPECTED}") from None
+        raise ImportFormatError(f"a build record of another shape ({clean(error, 150)}); {_EXPECTED}") from None
     return message
 
 

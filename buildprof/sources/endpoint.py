@@ -7,12 +7,14 @@ import contextlib
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+MAX_URL_CHARS = 1_000
 
 
 class EndpointError(Exception):
@@ -36,10 +38,12 @@ class Endpoint:
 
     @property
     def scheme(self) -> str:
+        """Any of unix, tcp, ssh."""
         return urlsplit(self.url).scheme
 
     @property
     def socket_path(self) -> str:
+        """The path of a unix socket."""
         return self.url.removeprefix("unix://")
 
     def tls_context(self) -> ssl.SSLContext | None:
@@ -60,12 +64,15 @@ def parse_endpoint(url: str, cert_dir: Path | None = None) -> Endpoint:
     Raises:
         EndpointError: the scheme is none of unix, tcp, ssh, or the address is empty.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "unix" and parts.path.startswith("/"):
-        return Endpoint(url)
-    if parts.scheme in ("tcp", "ssh") and parts.hostname:
-        return Endpoint(url, cert_dir if parts.scheme == "tcp" else None)
-    raise EndpointError(f"not an engine's address: {url!r}; use unix:///path, tcp://host:port or ssh://user@host")
+    if url.isprintable() and len(url) <= MAX_URL_CHARS:
+        if url.startswith("unix:///"):
+            return Endpoint(url)
+        with contextlib.suppress(ValueError):  # of a port that is none, or brackets that do not match
+            parts = urlsplit(url)
+            if parts.scheme in ("tcp", "ssh") and parts.hostname and parts.port != 0:
+                return Endpoint(url, cert_dir if parts.scheme == "tcp" else None)
+    shown = url[:MAX_URL_CHARS]
+    raise EndpointError(f"not an engine's address: {shown!r}; use unix:///path, tcp://host:port or ssh://user@host")
 
 
 async def open_transport(endpoint: Endpoint, protocol_factory: Callable[[], asyncio.Protocol]) -> None:
@@ -90,6 +97,8 @@ async def open_transport(endpoint: Endpoint, protocol_factory: Callable[[], asyn
         raise EndpointError(f"{endpoint.url} did not answer within {CONNECT_TIMEOUT_SECONDS:.0f} s") from error
     except OSError as error:
         raise EndpointError(explain_os_error(endpoint, error)) from error
+    except UnicodeError as error:
+        raise EndpointError(f"{endpoint.url} has no valid host name") from error
 
 
 def explain_os_error(endpoint: Endpoint, error: OSError) -> str:
@@ -111,8 +120,12 @@ def _dial_ssh(endpoint: Endpoint) -> socket.socket:
     command += ["-p", str(parts.port)] if parts.port else []
     command += ["-l", parts.username] if parts.username else []
     command += ["--", parts.hostname or "", "docker", "system", "dial-stdio"]
-    with theirs, contextlib.ExitStack() as on_error:
-        on_error.callback(ours.close)
-        subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL)
-        on_error.pop_all()
+    try:
+        with theirs:
+            process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL)
+    except OSError as error:
+        ours.close()
+        raise EndpointError(f"cannot start ssh, which {endpoint.url} needs: {error.strerror}") from error
+    # It ends when the connection is closed; somebody must wait for it, or it stays as a zombie.
+    threading.Thread(target=process.wait, name="ssh", daemon=True).start()
     return ours

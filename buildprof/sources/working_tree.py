@@ -63,7 +63,7 @@ def read_dockerfile(path: Path, max_bytes: int) -> str | None:
     """
     if not path.is_absolute():
         return None
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, RuntimeError, ValueError):
         resolved = path.resolve()
         if resolved.is_relative_to(path.parent.resolve()):
             return _read_text(resolved, max_bytes)

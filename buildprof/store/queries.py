@@ -23,6 +23,9 @@ _HIGHEST = "\U0010ffff"
 """Sorts after every other character: the end of the range of texts with a prefix."""
 
 
+_STATUSES = {status.value: status for status in Status}
+
+
 @dataclass(frozen=True, slots=True)
 class BuildFilter:
     """Which builds a list shows, None being any; `limit` None is all.
@@ -133,7 +136,8 @@ def stored_generations(engine: Engine, builder: str, *, since_ns: int = 0) -> di
         builds.c.builder == builder, builds.c.started_ns >= since_ns
     )
     with reading(engine) as connection:
-        return {ref: (Status(status), generation) for ref, status, generation in connection.execute(statement)}
+        rows = connection.execute(statement).all()
+    return {ref: (_STATUSES[status], generation) for ref, status, generation in rows}
 
 
 def executed_durations(
@@ -176,8 +180,10 @@ def changed_series(engine: Engine, scope: str, since_seq: int = 0) -> tuple[list
     with reading(engine) as connection:
         rows = connection.execute(statement).all()
     found = [
-        Series(metric, load_labels(labels), value, at_ns, ref, exemplar_value)
-        for metric, labels, value, at_ns, ref, exemplar_value, _ in rows
+        Series(metric, labels, value, at_ns, ref, exemplar_value)
+        for (metric, _, value, at_ns, ref, exemplar_value, _), labels in zip(
+            rows, load_labels([row[1] for row in rows]), strict=True
+        )
     ]
     return found, max((row[6] for row in rows), default=since_seq)
 
@@ -187,12 +193,12 @@ def label_values(engine: Engine, scope: str) -> dict[str, set[str]]:
     table = schema.series
     values: dict[str, set[str]] = {}
     with reading(engine) as connection:
-        for text in connection.scalars(select(table.c.labels).where(table.c.scope == scope).distinct()):
-            labels = dict(load_labels(text))
-            if "project" in labels:
-                targets = values.setdefault(labels["project"], set())
-                if "target" in labels:
-                    targets.add(labels["target"])
+        texts = set(connection.scalars(select(table.c.labels).where(table.c.scope == scope)))
+    for labels in map(dict, load_labels(list(texts))):
+        if "project" in labels:
+            targets = values.setdefault(labels["project"], set())
+            if "target" in labels:
+                targets.add(labels["target"])
     return values
 
 

@@ -91,8 +91,16 @@ Index(
     builds.c.saved_seconds,
     builds.c.image_size_bytes,
 )
-# Which builds ran at a given time.
-Index("builds_by_end", builds.c.builder, builds.c.completed_ns, builds.c.started_ns)
+# Which builds of a builder ran at a given time. Holds all that `stored_generations` gives.
+Index(
+    "builds_by_end",
+    builds.c.builder,
+    builds.c.completed_ns,
+    builds.c.started_ns,
+    builds.c.ref,
+    builds.c.status,
+    builds.c.generation,
+)
 
 # The rows of a build stand together, in order; there is no other way in, so there is no other index.
 steps = Table(

@@ -48,9 +48,11 @@ def test_every_step_of_a_real_engine_is_found_at_its_lines(recording: str):
 
 @pytest.mark.parametrize("recording", ["docker-26-every-instruction.json", "docker-28-every-instruction.json"])
 def test_every_numbered_instruction_is_a_step_of_the_engine(recording: str):
+    # Equal FROMs of two stages are one vertex, with the name of either.
     parsed = [parse_name(text) for text in engine_names(recording)]
-    numbered = {(one.stage, one.position) for stage in read(EVERY_INSTRUCTION).stages for one in stage.instructions}
-    assert {(name.stage, name.position) for name in parsed if name.position} == {key for key in numbered if key[1]}
+    seen = {(name.stage, name.position) for name in parsed if name.position and name.instruction != "FROM"}
+    instructions = [one for stage in read(EVERY_INSTRUCTION).stages for one in stage.instructions]
+    assert seen == {(one.stage, one.position) for one in instructions if one.position and one.keyword != "FROM"}
 
 
 def test_a_lone_stage_has_no_name_even_if_it_was_given_one():
@@ -60,7 +62,7 @@ def test_a_lone_stage_has_no_name_even_if_it_was_given_one():
 
 @pytest.mark.parametrize("line", ["COPY --from=other /a /a", "RUN --mount=type=bind,from=other,target=/m x"])
 def test_an_image_that_files_are_taken_from_makes_one_stage_more(line: str):
-    assert numbering(f"FROM base\n{line}\n") == [["stage-0 1/2 FROM", f"stage-0 2/2 {line.split()[0]}"]]
+    assert numbering(f"FROM base\n{line}\n") == [["stage-0 1/2 FROM", f"stage-0 2/2 {line.split(maxsplit=1)[0]}"]]
 
 
 def test_an_earlier_stage_and_scratch_as_base_are_not_counted():
@@ -74,8 +76,14 @@ def test_workdir_of_the_root_is_counted_and_makes_no_step():
 
 
 def test_a_heredoc_is_shown_as_buildkit_shows_it_and_its_text_is_kept():
-    (stage,) = read("FROM base\nRUN <<EOF\n\none\ntwo\nEOF\nRUN --network=none <<-X\n\tone\nX\nRUN cat <<A >b\nx\nA\n").stages
-    assert [one.text for one in stage.instructions[1:]] == ["RUN <<EOF (one...)", "RUN --network=none <<-X (one)", "RUN cat <<A >b"]
+    (stage,) = read(
+        "FROM base\nRUN <<EOF\n\none\ntwo\nEOF\nRUN --network=none <<-X\n\tone\nX\nRUN cat <<A >b\nx\nA\n"
+    ).stages
+    assert [one.text for one in stage.instructions[1:]] == [
+        "RUN <<EOF (one...)",
+        "RUN --network=none <<-X (one)",
+        "RUN cat <<A >b",
+    ]
     assert stage.instructions[1].body == "\none\ntwo\n"
     assert stage.instructions[1].lines == (2, 6)
 

@@ -176,9 +176,10 @@ def canceled() -> Build:
 
 def running() -> Build:
     steps = linked(
-        step("FROM busybox", begin=0.0, end=0.1, place=("", 1, 3)),
-        step("COPY . .", Outcome.MISS, 0.1, 0.5, place=("", 2, 3), size=3_000),
-        step("RUN make", Outcome.NONE, 0.5, None, place=("", 3, 3)),
+        step("FROM busybox", begin=0.0, end=0.1, place=("", 1, 4), on_critical_path=True),
+        step("COPY . .", Outcome.MISS, 0.1, 0.5, place=("", 2, 4), size=3_000),
+        step("RUN make", Outcome.NONE, 0.5, None, place=("", 3, 4)),
+        step("RUN make install", Outcome.SKIPPED, place=("", 4, 4)),
     )
     return build(steps, status=Status.RUNNING, completed_ns=None)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import subprocess
@@ -158,8 +159,6 @@ def test_a_file_to_import_that_is_not_there_is_one_line_and_exit_code_2(run: Run
 
 
 def test_errors_that_are_told_apart_by_name_have_that_name() -> None:
-    import importlib
-
     for name in _EXIT_CODES:
         module, _, kind = name.rpartition(".")
         assert issubclass(getattr(importlib.import_module(module), kind), Exception)

@@ -78,10 +78,16 @@ def test_a_failed_build_shows_what_failed_what_was_stopped_and_what_never_ran() 
 
 
 def test_a_step_that_runs_has_its_time_so_far_and_a_bar_up_to_now() -> None:
-    last = rows(running(), at(10.5), 80)[-1]
+    last = rows(running(), at(10.5), 80)[-2]
     assert "…      10.0" in last
     assert last.endswith("█")
     assert cell_len(last) == 80
+
+
+def test_what_has_not_begun_waits_and_no_path_is_critical_while_a_build_runs() -> None:
+    text = rows(running(), at(10.5), 80)
+    assert text[-1].endswith("wait")
+    assert not any(row.startswith(" *") for row in text)
 
 
 def test_each_of_several_platforms_has_a_heading() -> None:

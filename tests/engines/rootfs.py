@@ -19,6 +19,7 @@ from pathlib import Path
 CACHE_DIR = Path(os.environ.get("BUILDPROF_ENGINE_CACHE", Path.home() / ".cache/buildprof/engines"))
 """Outside the checkout, so that a clean clone finds what an earlier one made."""
 
+_PYTHON_TARBALL = CACHE_DIR / "python.tar"
 _ENGINE_PACKAGES = ("docker.io", "containerd", "runc", "iptables", "ca-certificates")
 _CLIENT_PACKAGES = ("docker-buildx", "docker-compose", "docker-cli")
 SUITE_PACKAGES = {
@@ -88,36 +89,29 @@ def python_base_tarball() -> Path:
 
     As there, `python` is a command and pip installs into the system.
     """
-    tarball = CACHE_DIR / "python.tar"
     as_on_docker_hub = 'ln -s python3 "$1/usr/bin/python"; rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED'
     with cache_lock("python"):
-        if not tarball.exists():
-            _make(
-                tarball,
-                "bookworm",
-                [
-                    "--variant=minbase",
-                    "--format=tar",
-                    "--include=python3,python3-pip",
-                    f"--customize-hook={as_on_docker_hub}",
-                ],
-            )
-    return tarball
+        if not _PYTHON_TARBALL.exists():
+            packages = "--include=python3,python3-pip"
+            hook = f"--customize-hook={as_on_docker_hub}"
+            _make(_PYTHON_TARBALL, "bookworm", ["--variant=minbase", "--format=tar", packages, hook])
+    return _PYTHON_TARBALL
 
 
 def _prepare() -> None:
-    """Make what the tests will ask for, one line for each; a machine that cannot is told once, and is no error."""
-    for suite in SUITE_PACKAGES:
-        if (CACHE_DIR / suite / "usr/sbin/dockerd").exists():
+    """Make what the tests will ask for, one line for each; what cannot be made here is said, and is no error."""
+    made = {suite: CACHE_DIR / suite / "usr/sbin/dockerd" for suite in SUITE_PACKAGES} | {"python": _PYTHON_TARBALL}
+    for name, proof in made.items():
+        if proof.exists():
             continue
-        print(f"engines: making {suite} in {CACHE_DIR} (about 20 s)", flush=True)
+        print(f"engines: making {name} in {CACHE_DIR} (half a minute, once)", flush=True)
         started = time.monotonic()
         try:
-            engine_rootfs(suite)
+            python_base_tarball() if name == "python" else engine_rootfs(name)
         except EngineUnavailable as error:
-            print(f"engines: none of {suite}: {error}", file=sys.stderr)
+            print(f"engines: no {name}: {error}", file=sys.stderr)
         else:
-            print(f"engines: {suite} took {time.monotonic() - started:.0f} s")
+            print(f"engines: {name} took {time.monotonic() - started:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

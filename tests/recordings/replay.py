@@ -1,9 +1,15 @@
-"""Recordings of engines as the events that the sources would have emitted, and as the builds that come of them."""
+"""Recordings of engines as the events that the sources would have emitted, and as the builds that come of them.
+
+`python -m tests.recordings.replay --write` writes the builds anew to tests/recordings/buildkit/expected. Read the
+difference before it is committed: each expectation was checked by eye against its recording.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +25,13 @@ from buildprof.assembly.provenance import Provenance, merge_provenances, parse_p
 from buildprof.assembly.redact import make_redactor
 from buildprof.model.build import Build, Engine
 from buildprof.model.cache import CacheUsage
+from buildprof.model.document import build_document
 from buildprof.model.events import BuildRecord, StatusUpdate
 from buildprof.sources.buildkit.convert import record_from_wire, status_from_wire, usage_from_wire
 from buildprof.sources.buildkit.wire import control_pb2 as wire
 
 DIRECTORY = Path(__file__).parent / "buildkit"
+EXPECTED = DIRECTORY / "expected"
 NAMES = tuple(sorted(path.stem for path in DIRECTORY.glob("*.jsonl")))
 
 
@@ -75,7 +83,33 @@ def replay(recording: Recording, neighbours: tuple[Recording, ...] = ()) -> Buil
         placement=Placement(project="app"),
         redactor=make_redactor(b"key").for_build(build_arguments(recording.record)),
         provenance=recording.provenance,
+        dockerfile_text=recording.files[recording.record.frontend_attrs["filename"]],
         usage=recording.usage,
         neighbours=[one.as_neighbour() for one in neighbours],
     )
     return profiled(assemble(inputs), {})
+
+
+def replay_name(name: str) -> Build:
+    """The build of a recording, with the builds of the same bake call as neighbours."""
+    group = re.sub(r"-\d$", "", name)
+    siblings = [one for one in NAMES if one != name and one[:-2] == group]
+    return replay(load(name), tuple(load(one) for one in siblings))
+
+
+def document_text(build: Build) -> str:
+    """The build as `show --json` tells it, in a form that is easy to compare."""
+    return json.dumps(build_document(build), indent=1, ensure_ascii=False) + "\n"
+
+
+def _write() -> None:
+    EXPECTED.mkdir(exist_ok=True)
+    for name in NAMES:
+        (EXPECTED / f"{name}.json").write_text(document_text(replay_name(name)))
+        print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: python -m tests.recordings.replay --write")
+    _write()

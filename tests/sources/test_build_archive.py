@@ -33,7 +33,9 @@ def packed(members: dict[str, bytes], **kinds: bytes) -> io.BytesIO:
     return buffer
 
 
-def layout(record: object, *, blobs: tuple[bytes, ...] = (), config_type: str = build_archive._RECORD_TYPE) -> io.BytesIO:
+def layout(
+    record: object, *, blobs: tuple[bytes, ...] = (), config_type: str = build_archive._RECORD_TYPE
+) -> io.BytesIO:
     members: dict[str, bytes] = {}
 
     def add(content: bytes) -> str:
@@ -124,7 +126,10 @@ def test_an_archive_that_is_cut_off_is_refused_in_one_line(size: int):
         (layout(RECORD | {"CompletedAt": {"seconds": "x"}}), "of another shape"),
         (layout(RECORD | {"logs": descriptor(b"gone")}), "a blob is missing"),
         (layout(RECORD | {"logs": descriptor(b"\x09\0\0\0ab")}, blobs=(b"\x09\0\0\0ab",)), "log that is cut off"),
-        (layout(RECORD | {"logs": descriptor(b"\x02\0\0\0\xff\xff")}, blobs=(b"\x02\0\0\0\xff\xff",)), "log of another shape"),
+        (
+            layout(RECORD | {"logs": descriptor(b"\x02\0\0\0\xff\xff")}, blobs=(b"\x02\0\0\0\xff\xff",)),
+            "log of another shape",
+        ),
     ],
 )
 def test_what_is_no_archive_of_builds_is_refused_in_one_line(file: io.BytesIO, said: str):
@@ -144,7 +149,12 @@ def test_indexes_that_lead_to_each_other_are_refused():
 
 
 def test_links_and_names_that_climb_are_passed_over():
-    members = {"../../etc/cron.d/x": b"x", "/etc/passwd": b"x", "blobs/sha256/link": b"", "index.json": b'{"manifests":[]}'}
+    members = {
+        "../../etc/cron.d/x": b"x",
+        "/etc/passwd": b"x",
+        "blobs/sha256/link": b"",
+        "index.json": b'{"manifests":[]}',
+    }
     with pytest.raises(ImportFormatError, match="names no builds"):
         read_build_archive(packed(members, **{"blobs/sha256/link": tarfile.SYMTYPE}))
 
@@ -176,7 +186,12 @@ UNPACKED = gzip.decompress(WHOLE)
 @given(st.integers(0, len(UNPACKED) - 1), st.binary(min_size=1, max_size=40))
 def test_a_damaged_archive_reads_or_is_refused_in_one_line(position: int, damage: bytes):
     damaged = UNPACKED[:position] + damage + UNPACKED[position + len(damage) :]
+    assert "\n" not in refusal_of(io.BytesIO(gzip.compress(damaged, 1)))
+
+
+def refusal_of(file: io.BytesIO) -> str:
     try:
-        assert read_build_archive(io.BytesIO(gzip.compress(damaged, 1)))
+        read_build_archive(file)
     except ImportFormatError as refusal:
-        assert "\n" not in str(refusal)
+        return str(refusal)
+    return ""

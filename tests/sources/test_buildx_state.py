@@ -104,8 +104,16 @@ def test_fifos_directories_and_links_are_passed_over(tmp_path: Path, node_dir: P
 
 
 def test_builders_that_were_created_are_listed(tmp_path: Path):
-    node = {"Name": "mine0", "Endpoint": "unix:///var/run/docker.sock", "DriverOpts": {"network": "host"}, "Platforms": None}
-    write(tmp_path / "instances" / "mine", {"Name": "mine", "Driver": "docker-container", "Nodes": [node], "Dynamic": False})
+    node = {
+        "Name": "mine0",
+        "Endpoint": "unix:///var/run/docker.sock",
+        "DriverOpts": {"network": "host"},
+        "Platforms": None,
+    }
+    write(
+        tmp_path / "instances" / "mine",
+        {"Name": "mine", "Driver": "docker-container", "Nodes": [node], "Dynamic": False},
+    )
     write(tmp_path / "instances" / "broken", {"Name": "../x"})
     (instance,) = list_instances(tmp_path)
     assert (instance.name, instance.driver) == ("mine", "docker-container")

@@ -18,22 +18,21 @@ __all__ = ["postgres_url"]
 _numbers = itertools.count()
 
 
-def new_database(server_url: str) -> str:
-    """Make an empty database on a server; return its URL."""
+def new_schema(server_url: str) -> str:
+    """Make an empty schema on a server, which costs less than a database; return the URL that leads to it."""
     name = f"store_{next(_numbers)}"
-    url = make_url(server_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = create_engine(make_url(server_url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
     engine.dispose()
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    return f"{server_url}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/state/buildprof.db"
-    return new_database(request.getfixturevalue("postgres_url"))
+    return new_schema(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

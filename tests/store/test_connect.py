@@ -14,7 +14,7 @@ from buildprof.store.connect import open_store
 from buildprof.store.errors import StoreError
 from buildprof.store.queries import cursor, list_builds
 from buildprof.store.writer import Writer
-from tests.store.conftest import new_database
+from tests.store.conftest import new_schema
 from tests.store.samples import make_build
 
 
@@ -112,10 +112,11 @@ def test_threads_share_a_writer(engine: Engine, writer: Writer) -> None:
 
 @pytest.mark.postgresql
 def test_a_writer_that_has_lost_its_connection_says_so_and_makes_a_new_one(postgres_url: str) -> None:
-    engine = open_store(new_database(postgres_url))
+    engine = open_store(new_schema(postgres_url))
     writer = Writer(engine)
     with engine.connect() as other:
-        other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        other.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
     with pytest.raises(StoreError, match="cannot be reached"):
         writer.set_cursor("a", "b")
     writer.set_cursor("a", "c")

@@ -65,4 +65,4 @@ def test_a_text_that_stands_in_an_index_is_bounded(engine: Engine, writer: Write
 
 def test_labels_have_one_canonical_text() -> None:
     assert dump_labels((("b", "2"), ("a", "1"))) == dump_labels((("a", "1"), ("b", "2"))) == '{"a":"1","b":"2"}'
-    assert load_labels('{"a":"1","b":"2"}') == (("a", "1"), ("b", "2"))
+    assert load_labels(['{"a":"1","b":"2"}', "{}"]) == [(("a", "1"), ("b", "2")), ()]

@@ -1,0 +1,1 @@
+"""BuildKit: its connection, its messages as our events, what it tells of its builds."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from grpclib.client import Channel
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 
+from buildprof.model.text import clean
 from buildprof.sources.buildkit.wire.control_grpc import ControlStub
 from buildprof.sources.buildkit.wire.control_pb2 import InfoRequest
 from buildprof.sources.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint, UnsupportedError, open_transport
@@ -44,9 +45,8 @@ class _UpgradeProtocol(asyncio.Protocol):
         self.upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(_UPGRADE_REQUEST)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(_UPGRADE_REQUEST)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -59,20 +59,24 @@ class _UpgradeProtocol(asyncio.Protocol):
         if status_line.split(b" ")[1:2] != [b"101"]:
             self._fail(f"it answered {status_line[:80].decode('ascii', 'replace')!r}")
             return
-        assert self._transport is not None
-        self._transport.set_protocol(self._http2)
-        self._http2.connection_made(self._transport)
+        transport = cast("asyncio.Transport", self._transport)
+        transport.set_protocol(self._http2)
+        self._http2.connection_made(transport)
         if rest:
             self._http2.data_received(rest)
         if not self.upgraded.done():
             self.upgraded.set_result(None)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         self._fail("it closed the connection")
 
     def _fail(self, reason: str) -> None:
         if not self.upgraded.done():
             self.upgraded.set_exception(UnsupportedError(f"no BuildKit behind this socket: {reason}"))
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection, if there is one."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -96,8 +100,12 @@ class BuildkitChannel(Channel):
             return http2
         upgrade = _UpgradeProtocol(http2)
         await open_transport(self.endpoint, lambda: upgrade)
-        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-            await upgrade.upgraded
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await upgrade.upgraded
+        except BaseException:
+            upgrade.abort()
+            raise
         return http2
 
     def __del__(self) -> None:
@@ -113,21 +121,23 @@ async def connect(endpoint: Endpoint) -> tuple[BuildkitChannel, str]:
         UnsupportedError: the endpoint answers, but offers no BuildKit in either way.
         EndpointError: the endpoint cannot be reached.
     """
-    reasons: list[str] = []
+    reason = ""
     for transport in (Transport.NATIVE, Transport.UPGRADE):
         channel = BuildkitChannel(endpoint, transport)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 return channel, await _version(channel)
         except UnsupportedError as error:
-            reasons.append(str(error))
-        except (GRPCError, StreamTerminatedError, ConnectionError, TimeoutError) as error:
-            reasons.append(f"{transport.value}: {error or type(error).__name__}")
+            reason = str(error)
+        except TimeoutError:
+            reason = f"no BuildKit behind this socket: no answer within {CONNECT_TIMEOUT_SECONDS:.0f} s"
+        except (GRPCError, StreamTerminatedError, ConnectionError) as error:
+            reason = f"no BuildKit behind this socket: {_one_line(error)}"
         except BaseException:
             channel.close()
             raise
         channel.close()
-    raise UnsupportedError(reasons[-1])
+    raise UnsupportedError(reason)
 
 
 async def _version(channel: BuildkitChannel) -> str:
@@ -138,4 +148,9 @@ async def _version(channel: BuildkitChannel) -> str:
         if error.status is Status.UNIMPLEMENTED:
             return ""
         raise
-    return str(reply.buildkitVersion.version)
+    return clean(reply.buildkitVersion.version, 100)
+
+
+def _one_line(error: Exception) -> str:
+    said = error.message or error.status.name if isinstance(error, GRPCError) else str(error)
+    return clean(said, 300) or type(error).__name__

@@ -12,7 +12,10 @@ from buildprof.sources.buildkit.wire import control_pb2 as wire
 MAX_NAME_CHARS = 16_384
 """A vertex' name holds a whole RUN, heredoc's first line only; nobody reads more than this of it."""
 
+MAX_INPUTS = 5_000
 _MAX_ERROR_CHARS = 16_384
+_MAX_ID_CHARS = 200
+_MAX_SECONDS = 2**63 // 1_000_000_000
 _MAX_ATTRIBUTE_CHARS = 65_536
 _PROVENANCE = "https://slsa.dev/provenance/"
 
@@ -24,25 +27,29 @@ _RECORD_STATES: dict[int, RecordState] = {
 
 
 def nanoseconds(message: Message, field: str) -> int | None:
-    """A timestamp field in nanoseconds since the epoch; None if it is absent or Go's or Unix' zero time."""
+    """A timestamp field in nanoseconds since the epoch; None if it is absent or Go's or Unix' zero time.
+
+    Nor is it a time if 64 bits do not hold it.
+    """
     if not message.HasField(field):
         return None
     timestamp: Timestamp = getattr(message, field)
-    return timestamp.seconds * 1_000_000_000 + timestamp.nanos if timestamp.seconds > 0 else None
+    is_time = 0 < timestamp.seconds < _MAX_SECONDS and 0 <= timestamp.nanos < 1_000_000_000
+    return timestamp.seconds * 1_000_000_000 + timestamp.nanos if is_time else None
 
 
 def record_from_wire(event_type: int, record: wire.BuildHistoryRecord) -> BuildRecord:
     """A record of the build history."""
     results = {"": record.Result, **record.Results} if record.HasField("Result") else dict(record.Results)
     attestations = tuple(
-        (platform, descriptor.digest)
+        (platform[:_MAX_ID_CHARS], descriptor.digest[:_MAX_ID_CHARS])
         for platform, result in sorted(results.items())
         for descriptor in result.Attestations
         if descriptor.annotations.get("in-toto.io/predicate-type", "").startswith(_PROVENANCE)
     )
     has_error = record.HasField("error")
     return BuildRecord(
-        ref=record.Ref[:200],
+        ref=record.Ref[:_MAX_ID_CHARS],
         state=_RECORD_STATES.get(event_type, RecordState.COMPLETE),
         generation=record.Generation,
         created_ns=nanoseconds(record, "CreatedAt") or 0,
@@ -63,21 +70,21 @@ def status_from_wire(response: wire.StatusResponse) -> StatusUpdate:
     return StatusUpdate(
         vertices=tuple(
             Vertex(
-                digest=vertex.digest,
+                digest=vertex.digest[:_MAX_ID_CHARS],
                 name=vertex.name[:MAX_NAME_CHARS],
-                inputs=tuple(vertex.inputs),
+                inputs=tuple(digest[:_MAX_ID_CHARS] for digest in vertex.inputs[:MAX_INPUTS]),
                 cached=vertex.cached,
                 started_ns=nanoseconds(vertex, "started"),
                 completed_ns=nanoseconds(vertex, "completed"),
                 error=vertex.error[:_MAX_ERROR_CHARS],
-                group_id=vertex.progressGroup.id,
+                group_id=vertex.progressGroup.id[:_MAX_ID_CHARS],
             )
             for vertex in response.vertexes
         ),
         statuses=tuple(
             VertexStatus(
                 id=status.ID[:MAX_NAME_CHARS],
-                vertex=status.vertex,
+                vertex=status.vertex[:_MAX_ID_CHARS],
                 name=status.name[:MAX_NAME_CHARS],
                 current=status.current,
                 total=status.total,
@@ -87,7 +94,10 @@ def status_from_wire(response: wire.StatusResponse) -> StatusUpdate:
             )
             for status in response.statuses
         ),
-        logs=tuple(VertexLog(log.vertex, log.msg, log.stream, nanoseconds(log, "timestamp")) for log in response.logs),
+        logs=tuple(
+            VertexLog(log.vertex[:_MAX_ID_CHARS], log.msg, log.stream, nanoseconds(log, "timestamp"))
+            for log in response.logs
+        ),
     )
 
 
@@ -98,7 +108,7 @@ def usage_from_wire(builder: str, at_ns: int, response: wire.DiskUsageResponse) 
         at_ns,
         tuple(
             CacheRecord(
-                id=record.ID,
+                id=record.ID[:_MAX_ID_CHARS],
                 size_bytes=record.Size,
                 description=record.Description[:MAX_NAME_CHARS],
                 record_type=record.RecordType,
@@ -116,9 +126,9 @@ def usage_from_wire(builder: str, at_ns: int, response: wire.DiskUsageResponse) 
 def _result_digest(record: wire.BuildHistoryRecord) -> str:
     """Engine 24 and 25 fill `ResultDeprecated` alone; later ones `Results` as well."""
     if record.Result.HasField("ResultDeprecated"):
-        return record.Result.ResultDeprecated.digest[:200]
-    return next((one.digest[:200] for _, one in sorted(record.Result.Results.items())), "")
+        return record.Result.ResultDeprecated.digest[:_MAX_ID_CHARS]
+    return next((one.digest[:_MAX_ID_CHARS] for _, one in sorted(record.Result.Results.items())), "")
 
 
 def _bounded(attributes: dict[str, str]) -> dict[str, str]:
-    return {key[:200]: value[:_MAX_ATTRIBUTE_CHARS] for key, value in attributes.items()}
+    return {key[:_MAX_ID_CHARS]: value[:_MAX_ATTRIBUTE_CHARS] for key, value in attributes.items()}

@@ -71,7 +71,7 @@ def upgrade() -> None:
             "image_size_bytes",
         ],
     )
-    op.create_index("builds_by_end", "builds", ["builder", "completed_ns", "started_ns"])
+    op.create_index("builds_by_end", "builds", ["builder", "completed_ns", "started_ns", "ref", "status", "generation"])
     op.create_table(
         "steps",
         sa.Column(

@@ -1,0 +1,1 @@
+"""Programs that measure buildprof on real engines; `README.md` here says how to read what they print."""
