@@ -23,8 +23,8 @@ SLACK_US = 1_000
 """Within this, two times are the same moment: shifts are found by comparing, and rounded."""
 
 _CACHEABLE = re.compile(r"\[[^\]]*\d+/\d+\] (?:ONBUILD )?(?:LINK )?(?:RUN|COPY|ADD|WORKDIR)\b", re.IGNORECASE)
-_CLIENTS_OWN = ("[internal] load local bake definitions", "[internal] load git source")
-"""Vertices that buildx makes itself before there is any build."""
+_CLIENTS_OWN = re.compile(r"\[internal\] load local bake definitions|(\[.*\] )?resolving provenance for metadata file")
+"""Vertices that buildx makes itself, before and after the build."""
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ def read_stream(text: str, targets: Collection[str] = ()) -> dict[str, Steps]:
     builds: dict[str, Steps] = {target: {} for target in targets or ("",)}
     for document in _documents(text):
         for report in document.get("vertexes") or ():
-            if report["name"] in _CLIENTS_OWN:
+            if _CLIENTS_OWN.fullmatch(report["name"]):
                 continue
             build = _build_of(report["name"], targets)
             step = builds[build].setdefault(report["digest"], ClientStep(report["digest"], report["name"]))

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-LOG_BYTES = 2 * 1024 * 1024
-"""BuildKit keeps this much of a step's log and drops the rest (moby/buildkit util/progress/logs)."""
-
-LOG_BYTES_PER_SECOND = 200 * 1024
-"""And this much a second, beyond the first burst."""
-
 
 def thirty_steps(directory: Path, pause_seconds: float = 0.0) -> Path:
     """30 cacheable steps in 6 stages, 4 of which need only the base and can run at once.
@@ -30,15 +24,17 @@ def thirty_steps(directory: Path, pause_seconds: float = 0.0) -> Path:
     return _write(directory, lines)
 
 
-def loud(directory: Path, seconds: int = 4) -> Path:
-    """A RUN that writes more than the engine takes in so many seconds, in lines of 100 bytes."""
-    size = min(LOG_BYTES, seconds * LOG_BYTES_PER_SECOND)
-    line = "x" * 99
-    # busybox' head ends after that many lines; the pauses keep the writer at work for the whole time
-    writing = (
-        f"i=0; while [ $i -lt {seconds * 10} ]; do yes {line} | head -n {size // 500}; sleep 0.1; i=$((i+1)); done"
-    )
-    return _write(directory, ["FROM base", f"RUN {writing}"])
+def loud(directory: Path, stages: int = 4, megabytes: int = 80) -> Path:
+    """RUNs that write as fast as the engine reads, all at once.
+
+    BuildKit passes on 200 KiB a second of a step's log, 2 MiB in all, and drops the rest (moby/buildkit
+    util/progress/logs), so several steps are louder than one.
+    """
+    lines: list[str] = []
+    for number in range(stages):
+        lines += [f"FROM base AS loud{number}", f"RUN yes {number:_>98} | head -c {megabytes}000000; touch /{number}"]
+    lines += ["FROM base", *(f"COPY --from=loud{number} /{number} /{number}" for number in range(stages))]
+    return _write(directory, lines)
 
 
 def _runs(stage: str, count: int, pause_seconds: float) -> list[str]:

@@ -121,7 +121,8 @@ def start_agent(
     data_dir.mkdir(parents=True, exist_ok=True)
     port = free_port()
     own = {key: value for key, value in os.environ.items() if not key.startswith(("BUILDPROF_", "DOCKER_", "BUILDX_"))}
-    own["BUILDPROF_BUILDX_DIRS"] = json.dumps([str(engine.config_dir / "buildx")])
+    if engine.config_dir.is_dir():  # the machine's own engine has none: its clients use the user's
+        own["BUILDPROF_BUILDX_DIRS"] = json.dumps([str(engine.config_dir / "buildx")])
     command = [sys.executable, "-m", "buildprof", "agent", "--docker-host", engine.host]
     command += ["--data-dir", str(data_dir), "--listen", f"127.0.0.1:{port}"]
     with (data_dir / "agent.log").open("ab") as log:

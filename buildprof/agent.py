@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import partial
-from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Any
 
 import structlog
 from sqlalchemy import Engine as SqlEngine
 
+from buildprof import __version__
 from buildprof.capture.buildkit import Builder, BuildkitCapture
 from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.classic import ClassicCapture
@@ -91,10 +91,10 @@ def run_agent(settings: Settings, reload: Callable[[], Settings]) -> int:
             if working is None:
                 raise
             if settings is not working:
-                _log.error("the new settings cannot be used, the old ones stay", reason=str(error))  # noqa: TRY400 - one line
+                _log.error("the new settings cannot be used, the old ones stay", reason=str(error))
                 settings = working
                 continue
-            _log.error("cannot go on; trying again", reason=str(error))  # noqa: TRY400 - one line
+            _log.error("cannot go on; trying again", reason=str(error))
             if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, REOPEN_SECONDS) is not None:
                 return 0
             continue
@@ -105,7 +105,7 @@ def run_agent(settings: Settings, reload: Callable[[], Settings]) -> int:
             try:
                 settings = reload()
             except ConfigError as error:
-                _log.error("the new settings cannot be used, the old ones stay", reason=str(error))  # noqa: TRY400 - one line
+                _log.error("the new settings cannot be used, the old ones stay", reason=str(error))
 
 
 def _prepare_store(url: str) -> None:
@@ -169,9 +169,8 @@ async def _run(settings: Settings) -> Ending:
 
 async def _live(settings: Settings, ending: asyncio.Future[Ending]) -> Ending:
     """Build every part and let them run until `ending` is told, or one of them ends by itself."""
-    version = distribution_version("docker-buildprof")
     store = await asyncio.to_thread(open_store, settings.store_url)
-    own, live = SelfMetrics(version), LiveEvents()
+    own, live = SelfMetrics(__version__), LiveEvents()
     scope = series_scope(store)
     ingest = Ingest(
         store,
@@ -195,10 +194,10 @@ async def _live(settings: Settings, ending: asyncio.Future[Ending]) -> Ending:
         self_metrics=own,
         live=live,
         unready=lambda: _unready(sources, captures),
-        version=version,
+        version=__version__,
         loopback_only=is_loopback(settings.listen),
     )
-    _log.info("agent starts", version=version, docker_host=settings.docker_host, data_dir=str(settings.data_dir))
+    _log.info("agent starts", version=__version__, docker_host=settings.docker_host, data_dir=str(settings.data_dir))
     running = [
         asyncio.create_task(supervise(sources), name="supervisor"),
         asyncio.create_task(
@@ -310,7 +309,7 @@ async def _upkeep(settings: Settings, desk: Desk, own: SelfMetrics) -> None:
 async def _notice_loss(store: SqlEngine, on_loss: Callable[[], None]) -> None:
     """Look whether the store's file is still the one that was opened: SQLite writes on into one that was deleted."""
     if store.dialect.name != "sqlite":
-        return await asyncio.Future()
+        await asyncio.Future()  # a server's database is noticed by whoever writes to it
     path = Path(str(store.url.database))
     opened = _identity(path)
     while _identity(path) == opened:  # noqa: ASYNC110 - a look at the disk is all there is to wait for

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -25,7 +26,7 @@ from typing import NoReturn
 from tests.engines.engine import Engine, running_engine
 from tests.engines.images import import_python
 from tests.engines.machine import MachineEngine, machine_engine
-from tests.engines.rootfs import EngineUnavailable
+from tests.engines.rootfs import EngineUnavailable, python_base_tarball
 
 _EXAMPLE = Path(__file__).parent / "memegenerator"
 _BASE_IMAGE = "python:3.11-slim"
@@ -62,18 +63,22 @@ def an_engine(workdir: Path) -> Iterator[Engine]:
         say(f"this machine's Docker Engine {found.version} at {found.host}")
         yield found
         return
-    say("no Docker Engine answers here; starting a throw-away one (its parts are downloaded once: a minute)")
-    with running_engine("forky", name="demo") as engine:
-        say(f"making {_BASE_IMAGE}, since a throw-away engine has no registry to pull from (a minute, the first time)")
-        import_python(engine, _BASE_IMAGE, download_wheels(workdir / "wheels"))
-        yield engine
+    say("no Docker Engine answers here; starting a throw-away one (its parts are downloaded once: a minute or two)")
+    with ThreadPoolExecutor() as beside:
+        base = beside.submit(python_base_tarball)
+        wheels = beside.submit(download_wheels, workdir / "wheels")
+        with running_engine("forky", name="demo") as engine:
+            say(f"making {_BASE_IMAGE} from Debian's packages, since no registry is asked for it")
+            base.result()
+            import_python(engine, _BASE_IMAGE, wheels.result())
+            yield engine
 
 
 def download_wheels(directory: Path) -> Path:
     """Get what the example installs by this machine's own pip, whose index and certificates a container does not have."""
     pip = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check"]
-    what = ["--only-binary=:all:", "--python-version=3.11", "--requirement", _EXAMPLE / "requirements.txt"]
-    if subprocess.run([*pip, *what, "--dest", directory], check=False, stdin=subprocess.DEVNULL).returncode != 0:
+    what = ["--only-binary=:all:", "--python-version=3.11", "--requirement", str(_EXAMPLE / "requirements.txt")]
+    if subprocess.run([*pip, *what, "--dest", str(directory)], check=False, stdin=subprocess.DEVNULL).returncode != 0:
         raise DemoFailed("pip could not download the example's packages; is the package index within reach?")
     return directory
 
@@ -213,8 +218,10 @@ def main() -> int:
     def interrupt(_signal: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(end, interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it on purpose
+        signal.signal(signal.SIGHUP, interrupt)
     try:
         run()
     except (DemoFailed, EngineUnavailable) as error:

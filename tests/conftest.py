@@ -14,7 +14,7 @@ pytest_plugins = ["tests.engines.fixtures"]
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
-EVERYTHING_MUST_RUN = os.environ.get("CI") == "true" or os.environ.get("BUILDPROF_REQUIRE_ENGINES") == "1"
+EVERYTHING_MUST_RUN = os.environ.get("CI") == "true" or os.environ.get("TESTS_MUST_RUN") == "1"
 """A test that cannot run here (no engine, no PostgreSQL, no promtool) fails instead of being skipped."""
 
 
@@ -25,7 +25,8 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it on purpose
+        signal.signal(signal.SIGHUP, interrupt)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -56,4 +57,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if left_out:
         terminalreporter.section("not covered by this run")
         for reason, tests in left_out.most_common():
-            terminalreporter.line(f"{tests} tests: {reason}")
+            terminalreporter.line(f"{tests} test{'s'[: tests - 1]}: {reason}")

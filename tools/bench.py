@@ -1,7 +1,8 @@
 """Run the benchmarks one after another, and end with a table of what they found.
 
 Each `benchmarks/NAME.py` is a program that prints its results as lines with the word `ratio`, and exits with 0 if all
-limits are met, with 1 if one is missed. They run alone, since two at once would measure each other.
+limits are met, with 1 if one is missed; a file there without a `__main__` is a part of others. They run alone, since
+two at once would measure each other.
 
     python tools/bench.py [NAME ...]
 """
@@ -17,10 +18,10 @@ _ROOT = Path(__file__).parents[1]
 _VERDICTS = {0: "met", 1: "MISSED"}
 
 
-def run(program: Path) -> tuple[str, list[str]]:
+def run(name: str) -> tuple[str, list[str]]:
     """Run one benchmark, its output passed on line by line; give the verdict and the lines of results."""
     results = []
-    command = [sys.executable, "-u", str(program)]
+    command = [sys.executable, "-u", "-m", f"benchmarks.{name}"]
     with subprocess.Popen(
         command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
     ) as process:
@@ -33,7 +34,8 @@ def run(program: Path) -> tuple[str, list[str]]:
 
 def main(names: list[str]) -> int:
     """Give 0 if every benchmark met its limits."""
-    programs = {path.stem: path for path in sorted((_ROOT / "benchmarks").glob("[a-z]*.py"))}
+    files = sorted((_ROOT / "benchmarks").glob("[a-z]*.py"))
+    programs = [path.stem for path in files if '__name__ == "__main__"' in path.read_text()]
     if unknown := [name for name in names if name not in programs]:
         print(f"no benchmark {unknown[0]}; there are: {' '.join(programs)}", file=sys.stderr)
         return 2
@@ -41,7 +43,7 @@ def main(names: list[str]) -> int:
     for name in names or programs:
         print(f"{name}:", flush=True)
         started = time.monotonic()
-        verdict, results = run(programs[name])
+        verdict, results = run(name)
         table.append((name, verdict, time.monotonic() - started, results))
     print()
     for name, verdict, seconds, results in table:

@@ -35,17 +35,18 @@ class CriticalPath:
     slack_seconds: Mapping[str, float]
 
 
-def critical_path(steps: Sequence[Step]) -> CriticalPath:
+def critical_path(steps: Sequence[Step]) -> CriticalPath | None:
     """The longest path through the steps by duration; steps that never ran weigh nothing.
 
-    Of equal chains the one whose steps stand first wins, so that the answer is always the same.
+    Of equal chains the one whose steps stand first wins, so that the answer is always the same. None if the inputs
+    go in a circle, as they do in no real build.
     """
     weights = {step.id: step.duration_seconds or 0.0 for step in steps}
     inputs = _graph(steps)
     try:
         order = list(TopologicalSorter(inputs).static_order())
     except CycleError:
-        return CriticalPath(0.0, (), dict.fromkeys(weights, 0.0))
+        return None
     before: dict[str, float] = {}
     chosen: dict[str, str | None] = {}
     for step_id in order:
@@ -70,13 +71,13 @@ def critical_path(steps: Sequence[Step]) -> CriticalPath:
 
 
 def with_critical_path(steps: Sequence[Step]) -> tuple[tuple[Step, ...], float | None]:
-    """The steps with the critical path marked and their slack, and its length in seconds (None without steps).
+    """The steps with the critical path marked and their slack, and its length in seconds (None where there is no path).
 
     A step that took no time to speak of is not marked, and one that never ran has no slack.
     """
-    if not steps:
-        return (), None
-    path = critical_path(steps)
+    path = critical_path(steps) if steps else None
+    if path is None:
+        return tuple(steps), None
     on_path = frozenset(path.ids)
     marked = tuple(
         replace(

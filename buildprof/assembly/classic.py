@@ -17,13 +17,13 @@ images: each is made from the image that the one before it made. What cannot be 
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from buildprof.assembly.classic_build import COMPOSE_LABELS, Ending, buildkit_image, classic_build
 from buildprof.assembly.classic_facts import (
     IMAGE_ID,
     Answers,
@@ -34,29 +34,12 @@ from buildprof.assembly.classic_facts import (
     container_answer,
     image_answer,
 )
-from buildprof.assembly.classic_steps import (
-    Container,
-    Stage,
-    numbered,
-    stage_entries,
-    stage_steps,
-    with_identities,
-)
-from buildprof.assembly.history_text import command_text, parse_history_text
-from buildprof.model.build import (
-    DEFAULT_TARGET,
-    UNKNOWN_PROJECT,
-    Build,
-    BuildError,
-    Engine,
-    Image,
-    Options,
-    Source,
-    Status,
-)
+from buildprof.assembly.classic_steps import Container, Stage
+from buildprof.assembly.history_text import HistoryText, parse_history_text
+from buildprof.model.build import Build, Engine, Status
 from buildprof.model.events import EngineEvent, HistoryEntry
-from buildprof.model.step import Kind, Outcome, Step
-from buildprof.model.text import NANOSECONDS, clean
+from buildprof.model.step import Kind
+from buildprof.model.text import NANOSECONDS
 
 QUIET_NS = 120 * NANOSECONDS
 """A build without events for this long, and with no container that runs, has ended without saying so."""
@@ -73,7 +56,8 @@ FRESH_NS = 5 * NANOSECONDS
 MAX_RUNS = 64
 MAX_CONTAINERS = 2000
 _MAX_REMEMBERED = 16_384
-_COMPOSE_PROJECT, _COMPOSE_SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+_MAX_NAMED = 2048
+_MAX_ENDED = 32
 
 
 @dataclass(slots=True)
@@ -125,6 +109,7 @@ class ClassicTracker:
         self.buildkit_images = buildkit_images
         """Whether images that BuildKit made become builds without steps: for an engine that keeps no history."""
         self._builder, self._redact = builder, redact
+        self._watched_ns = 1 << 62
         self._runs: list[_Run] = []
         self._known: OrderedDict[str, None] = OrderedDict()
         self._names: OrderedDict[str, set[str]] = OrderedDict()
@@ -147,6 +132,7 @@ class ClassicTracker:
 
     def fold(self, event: EngineEvent, answers: Answers) -> list[Build]:
         """Take an event; the builds that it ended or amended."""
+        self._watched_ns = min(self._watched_ns, event.at_ns)
         builds = self.expire(event.at_ns)
         if event.type == "container":
             if event.action == "create":
@@ -167,6 +153,10 @@ class ClassicTracker:
         quiet = [run for run in self._runs if not run.last.is_busy and run.last_ns + QUIET_NS < now_ns]
         return [build for run in quiet for build in self._close(run, Status.COMPLETED, run.last_ns)]
 
+    def interrupted(self, at_ns: int) -> list[Build]:
+        """The engine stopped or was started anew: no build outlives it, and it says nothing of how they ended."""
+        return [build for run in list(self._runs) for build in self._close(run, Status.CANCELED, at_ns)]
+
     def _created(self, event: EngineEvent, answers: Answers) -> list[Build]:
         image = image_answer(answers, event.attributes.get("image", ""))
         record = container_answer(answers, event.id)
@@ -177,7 +167,7 @@ class ClassicTracker:
         run = self._continued(container, image) or self._later_stage(container, image, fresh)
         builds: list[Build] = []
         if run is None:
-            labels = {name: event.attributes.get(name, "") for name in (_COMPOSE_PROJECT, _COMPOSE_SERVICE)}
+            labels = {name: event.attributes.get(name, "") for name in COMPOSE_LABELS}
             run = _Run([_Thread(image, [container])], labels)
             self._runs.append(run)
             if len(self._runs) > MAX_RUNS:
@@ -239,38 +229,37 @@ class ClassicTracker:
         names = self._names.get(image.id)
         builds = self._tagged_build(event.at_ns, name, image, names)
         self._know(image)
-        _remember(self._names, image.id, {*(names or ()), *image.tags, name})
+        _remember(self._names, image.id, {*(names or ()), *image.tags, name}, _MAX_NAMED)
         return builds
 
     def _tagged_build(self, at_ns: int, name: str, image: ImageRecord, names: set[str] | None) -> list[Build]:
         ended = self._ended.get(image.id)
         if ended and ended.image and at_ns - (ended.completed_ns or 0) < MORE_TAGS_NS and name not in ended.image.tags:
-            tags = (*ended.image.tags, name)
+            tags = (*ended.image.tags, self._redact(name))
             return [self._done(replace(ended, generation=ended.generation + 1, image=replace(ended.image, tags=tags)))]
         fresh = {entry.id for entry in image.history if entry.id and entry.id not in self._known}
         is_again = name in names or not names if names is not None else set(image.tags) <= {name}
         if run := self._result_of(image, fresh, at_ns, is_again=is_again):
             run.fresh |= fresh
             return self._close(run, Status.COMPLETED, at_ns, image, name)
-        if image.id in self._committed:
-            return []
         is_new = image.id in fresh and 0 <= at_ns - image.created_ns < FRESH_NS
-        if image.is_buildkit:
-            return [self._buildkit_image(at_ns, name, image)] if self.buildkit_images and (is_new or is_again) else []
-        text = parse_history_text(image.history[0].created_by) if image.history else None
-        if text is None or not image.parent:
+        if image.is_buildkit and self.buildkit_images and (is_new or is_again):
+            return [self._done(buildkit_image(self._imaged(at_ns, name, image), image, self._redact))]
+        text = _classic_text(image)
+        if text is None or image.id in self._committed:
             return []
-        if is_new and text.kind in (Kind.COPY, Kind.ADD):
-            return [self._without_containers(at_ns, name, image, fresh)]
-        # What is new and has no container of a build was made by `docker commit`.
-        return [self._without_containers(at_ns, name, image, set())] if is_again and not is_new else []
+        if is_new:
+            # What is new and has no container of a build was copied, or made by `docker commit`.
+            is_copied = text.kind in (Kind.COPY, Kind.ADD)
+            return [self._without_containers(at_ns, name, image, fresh)] if is_copied else []
+        return [self._without_containers(at_ns, name, image, set())] if is_again else []
 
     def _result_of(self, image: ImageRecord, fresh: set[str], at_ns: int, *, is_again: bool) -> _Run | None:
         """The open build that made an image: by its last container, or, if the last stage had none, by its time."""
         if maker := self._maker(image):
             return maker
-        text = parse_history_text(image.history[0].created_by) if image.history else None
-        if text is None or not image.parent or image.is_buildkit:
+        text = _classic_text(image)
+        if text is None:
             return None
         if image.id in fresh:
             is_copied = text.kind in (Kind.COPY, Kind.ADD) and at_ns - image.created_ns < FRESH_NS
@@ -296,116 +285,58 @@ class ClassicTracker:
         if not any(one.confirmed for one in run.containers) and image is None:
             return []
         stages = [
-            Stage(thread.image, tuple(thread.containers), run.fresh, is_result=False, since_ns=run.started_ns)
+            Stage(
+                thread.image,
+                tuple(thread.containers),
+                run.fresh,
+                is_result=False,
+                since_ns=run.started_ns,
+                watched_ns=self._watched_ns,
+            )
             for thread in run.threads
         ]
         if image is not None:
             if _made_in(run, image.history) is not None:
                 last = stages.pop().containers
-                stages.append(Stage(image, last, run.fresh, is_result=True, since_ns=run.started_ns))
+                stages.append(
+                    Stage(image, last, run.fresh, is_result=True, since_ns=run.started_ns, watched_ns=self._watched_ns)
+                )
             else:
-                stages.append(Stage(image, (), run.fresh, is_result=True, since_ns=at_ns))
-        ending = {Status.FAILED: Outcome.FAILED, Status.CANCELED: Outcome.CANCELED}.get(status, Outcome.MISS)
+                stages.append(Stage(image, (), run.fresh, is_result=True, since_ns=at_ns, watched_ns=self._watched_ns))
         first = run.threads[0].containers[0]
-        return [
-            self._build(
-                first.id,
-                stages,
-                status,
-                at_ns,
-                labels=run.labels,
-                ending=ending,
-                image=image,
-                tag=tag,
-                failed=run.last,
-            )
-        ]
+        build = classic_build(
+            Ending(self._builder, self.engine, first.id, status, at_ns, run.labels, image, tag, run.last),
+            stages,
+            self._redact,
+        )
+        return [self._done(build)]
 
     def _without_containers(self, at_ns: int, name: str, image: ImageRecord, fresh: set[str]) -> Build:
         """A build of which nothing ran but COPY and ADD, or nothing at all."""
-        stage = Stage(image, (), fresh, is_result=True, since_ns=at_ns)
-        return self._build(f"{image.id} {at_ns}", [stage], Status.COMPLETED, at_ns, image=image, tag=name, labels={})
+        stage = Stage(image, (), fresh, is_result=True, since_ns=at_ns, watched_ns=self._watched_ns)
+        return self._done(classic_build(self._imaged(at_ns, name, image), [stage], self._redact))
 
-    def _build(  # noqa: PLR0913  one fact each
-        self,
-        run_id: str,
-        stages: Sequence[Stage],
-        status: Status,
-        at_ns: int,
-        *,
-        labels: dict[str, str],
-        ending: Outcome = Outcome.MISS,
-        image: ImageRecord | None = None,
-        tag: str = "",
-        failed: Container | None = None,
-    ) -> Build:
-        steps: list[Step] = []
-        for number, stage in enumerate(stages):
-            is_last = number == len(stages) - 1
-            found = stage_steps(
-                stage, number, {one.id for one in steps}, ending if is_last else Outcome.MISS, self._redact
-            )
-            steps += numbered(found, f"stage-{number}" if len(stages) > 1 else "")
-        labels = {**labels, **(image.labels if image else {})}
-        project = clean(self._redact(labels.get(_COMPOSE_PROJECT, "")), 100) or UNKNOWN_PROJECT
-        target = clean(self._redact(labels.get(_COMPOSE_SERVICE, "")), 100) or DEFAULT_TARGET
-        times = [at for one in steps for at in (one.started_ns, one.completed_ns) if at is not None]
-        error = None
-        if failed is not None and status in (Status.FAILED, Status.CANCELED):
-            error = _error(failed, status, steps[-1])
-            steps[-1] = replace(steps[-1], error=error.message)
-        return self._done(
-            Build(
-                ref=f"classic-{_hash(self._builder, run_id)}",
-                builder=self._builder,
-                engine=self.engine,
-                source=Source.CLASSIC,
-                project=project,
-                target=target,
-                status=status,
-                started_ns=min([*times, at_ns]),
-                completed_ns=at_ns,
-                platforms=(stages[-1].image.platform,) if stages[-1].image.platform else (),
-                error=error,
-                image=Image(image.id, (self._redact(tag),), image.size_bytes, image.layers) if image else None,
-                options=Options(build_args=_arguments(stages)),
-                steps=with_identities(steps, project, target),
-            ),
-            image.id if image else "",
-        )
+    def _imaged(self, at_ns: int, name: str, image: ImageRecord) -> Ending:
+        """The end of a build of which nothing but its image is known."""
+        run_id = f"{image.id} {at_ns}"
+        return Ending(self._builder, self.engine, run_id, Status.COMPLETED, at_ns, {}, image, name)
 
-    def _buildkit_image(self, at_ns: int, name: str, image: ImageRecord) -> Build:
-        """What is known of a BuildKit build on an engine without history: that it ended with this image, now.
-
-        Builds without a tag leave no event, nor do those that fail.
-        """
-        labels = image.labels
-        return self._done(
-            Build(
-                ref=f"image-{_hash(self._builder, image.id, str(at_ns))}",
-                builder=self._builder,
-                engine=self.engine,
-                source=Source.BUILDKIT,
-                project=clean(self._redact(labels.get(_COMPOSE_PROJECT, "")), 100) or UNKNOWN_PROJECT,
-                target=clean(self._redact(labels.get(_COMPOSE_SERVICE, "")), 100) or DEFAULT_TARGET,
-                status=Status.COMPLETED,
-                started_ns=at_ns,
-                completed_ns=at_ns,
-                platforms=(image.platform,) if image.platform else (),
-                image=Image(image.id, (self._redact(name),), image.size_bytes, image.layers),
-            ),
-            image.id,
-        )
-
-    def _done(self, build: Build, image_id: str = "") -> Build:
-        if image_id or build.image:
-            _remember(self._ended, image_id or (build.image.id if build.image else ""), build)
+    def _done(self, build: Build) -> Build:
+        if build.image is not None:
+            _remember(self._ended, build.image.id, build, _MAX_ENDED)
         return build
 
     def _know(self, image: ImageRecord) -> None:
         for entry in image.history:
             if entry.id:
                 _remember(self._known, entry.id)
+
+
+def _classic_text(image: ImageRecord) -> HistoryText | None:
+    """The last instruction of an image that may come from the classic builder; None for one that cannot."""
+    if image.is_buildkit or not image.parent or not image.history:
+        return None
+    return parse_history_text(image.history[0].created_by)
 
 
 def _made_in(run: _Run, history: Sequence[HistoryEntry]) -> int | None:
@@ -417,35 +348,12 @@ def _made_in(run: _Run, history: Sequence[HistoryEntry]) -> int | None:
     return None
 
 
-def _error(container: Container, status: Status, step: Step) -> BuildError:
-    if status is Status.CANCELED:
-        return BuildError("canceled", step.id)
-    return BuildError(f"{step.instruction} {step.command} returned the exit code {container.exit_code}", step.id)
-
-
-def _arguments(stages: Iterable[Stage]) -> dict[str, str | None]:
-    """Names of the build arguments that a RUN saw. Their values are not kept: where they end cannot be told."""
-    found: dict[str, str | None] = {}
-    for stage in stages:
-        for entry in stage_entries(stage.image, is_result=stage.is_result)[1]:
-            text = parse_history_text(entry.created_by)
-            found |= dict.fromkeys(text.arguments if text else ())
-        for container in stage.containers:
-            text = command_text(container.command)
-            found |= dict.fromkeys(text.arguments if text else ())
-    return found
-
-
-def _hash(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
-
-
 def _integer(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else -1
 
 
-def _remember(memory: OrderedDict[str, Any], key: str, value: Any = None) -> None:
+def _remember(memory: OrderedDict[str, Any], key: str, value: Any = None, limit: int = _MAX_REMEMBERED) -> None:
     memory[key] = value
     memory.move_to_end(key)
-    if len(memory) > _MAX_REMEMBERED:
+    if len(memory) > limit:
         memory.popitem(last=False)

@@ -18,6 +18,8 @@ from buildprof.model.step import CACHEABLE_KINDS, Kind, Layer, Outcome, Step
 from buildprof.model.text import NANOSECONDS
 
 MAX_NAME_CHARS = 500
+MAX_COMPARED_CHARS = 8000
+"""Longer commands come cut from the engine's API."""
 
 ADJACENT_NS = 2 * NANOSECONDS
 """An image that was committed this shortly before the next container was made belongs to the same run."""
@@ -53,10 +55,8 @@ class Container:
         return self.ended_ns is None and (text is None or text.kind is Kind.RUN or self.started_ns is not None)
 
     def made(self, entry: HistoryEntry) -> bool:
-        """Whether this container's commit may be that entry: its time lies within the container's life."""
-        text = command_text(self.command) if self.command else None
-        found = parse_history_text(entry.created_by)
-        if found is None or (text is not None and text.instruction != found.instruction):
+        """Whether this container's commit may be that entry: it has its command, and its time is within its life."""
+        if parse_history_text(entry.created_by) is None or not _same_command(self.command, entry.created_by):
             return False
         # The builder removes a container right after its commit, unless told to keep it.
         latest_ns = self.destroyed_ns or (self.died_ns or self.created_ns) + COPY_NS
@@ -73,9 +73,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage as seen: the image it came to, and its containers in order. `fresh` are images not known before.
+    """A stage as seen: the image it came to, and its containers in order.
 
-    `is_result` tells that the image is the build's own result; otherwise its last container is still to be added.
+    `fresh` are images not known before. `is_result` tells that the image is the build's own result; otherwise its
+    last container is still to be added. `since_ns` is the build's first event, `watched_ns` the first event of all.
     """
 
     image: ImageRecord
@@ -83,6 +84,7 @@ class Stage:
     fresh: Collection[str]
     is_result: bool
     since_ns: int
+    watched_ns: int
 
 
 def stage_entries(image: ImageRecord, *, is_result: bool) -> tuple[HistoryEntry | None, list[HistoryEntry]]:
@@ -172,6 +174,13 @@ def with_identities(steps: Sequence[Step], project: str, target: str) -> tuple[S
     return tuple(found)
 
 
+def _same_command(command: Sequence[str], created_by: str) -> bool:
+    """Whether a history's text is of that command: build arguments stand before it. Unknown and cut ones may be."""
+    if not command or len(created_by) > MAX_COMPARED_CHARS:
+        return True
+    return " ".join(created_by.split()).endswith(" ".join(" ".join(command).split()))
+
+
 def _executions(
     entries: Sequence[HistoryEntry], base: HistoryEntry | None, containers: Sequence[Container]
 ) -> dict[str, Container]:
@@ -190,8 +199,8 @@ def _executions(
 def _first_executed(entries: Sequence[HistoryEntry], ran: dict[str, Container], stage: Stage) -> int:
     """The index of the first entry that this build made; their number if all came from the cache.
 
-    Without a container (COPY, ADD) the time of the commit decides: right before the next step began, or since the
-    build's own first event.
+    Without a container (COPY, ADD; others only while nobody watched) the time of the commit decides: right before the
+    next step began, or since the build's own first event.
     """
     first = next((index for index, entry in enumerate(entries) if entry.id in ran), len(entries))
     if first < len(entries):
@@ -200,15 +209,17 @@ def _first_executed(entries: Sequence[HistoryEntry], ran: dict[str, Container], 
         next_ns = stage.containers[-1].created_ns
     else:
         next_ns = stage.since_ns
-    slack_ns = ADJACENT_NS
+    is_copy_next = False
     while first > 0:
         entry = entries[first - 1]
-        since_ns = min(next_ns - slack_ns, stage.since_ns)
-        if entry.id not in stage.fresh or not since_ns <= entry.created_ns <= next_ns:
-            break
         text = parse_history_text(entry.created_by)
-        next_ns = entry.created_ns
-        slack_ns = COPY_NS if text and text.kind in (Kind.COPY, Kind.ADD) else ADJACENT_NS
+        is_copy = text is not None and text.kind in (Kind.COPY, Kind.ADD)
+        is_watched = entry.created_ns >= stage.watched_ns
+        slack_ns = COPY_NS if is_copy and is_copy_next and is_watched else ADJACENT_NS
+        is_recent = min(next_ns - slack_ns, stage.since_ns) <= entry.created_ns <= next_ns
+        if not is_recent or entry.id not in stage.fresh or (is_watched and not is_copy):
+            break
+        next_ns, is_copy_next = entry.created_ns, is_copy
         first -= 1
     return first
 

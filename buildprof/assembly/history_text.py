@@ -20,7 +20,9 @@ _NOP = re.compile(r"^.{0,200}?#\(nop\)\s{1,4}([A-Za-z]{1,20})(?:\s+(.*))?$", re.
 _ARGUMENTS = re.compile(r"^\|(\d{1,4}) (.*)$", re.DOTALL)
 _ARGUMENT_NAME = re.compile(r"(?:^|(?<=\s))([A-Za-z_][A-Za-z0-9_]{0,200})=")
 # A shell and its options, up to `-c`: the default one, and what a SHELL instruction usually names.
-_SHELL = re.compile(r"(?:^|(?<=\s))(?:/[\w./-]{1,100}/)?(?:ba|da|z|k|a|c)?sh(?: -\w[\w-]{0,20}| pipefail){0,8}? -\w{0,8}c ")
+_SHELL = re.compile(
+    r"(?:^|(?<=\s))(?:/[\w./-]{1,100}/)?(?:ba|da|z|k|a|c)?sh(?: -\w[\w-]{0,20}| pipefail){0,8}? -\w{0,8}c "
+)
 _COPIED = re.compile(r"^(file|dir|multi):[0-9a-f]{8,64} in (.*)$", re.DOTALL)
 _DIGEST = re.compile(r"^(?:file|dir|multi):([0-9a-f]{8,64}) in ")
 _ARG_DEFAULT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=.*", re.DOTALL)

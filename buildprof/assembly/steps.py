@@ -63,6 +63,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
     kinds = {digest: name.kind for digest, name in names.items()}
     found = outcomes(vertices, kinds, ended=context.completed_ns is not None)
     records = index_usage(context.usage)
+    sizes = _image_layer_sizes(vertices, context)
     steps: list[Step] = []
     written: set[str] = set()
     for digest, vertex in vertices.items():
@@ -100,7 +101,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
                 completed_ns=intervals[-1].completed_ns if intervals and not _is_running(vertex, context) else None,
                 duration_seconds=total_seconds(intervals) if intervals else None,
                 transferred_bytes=_transferred_bytes(vertex, place.name.kind, context),
-                layer=_layer(facts, context),
+                layer=_layer(facts, sizes),
                 stored_bytes=stored_bytes(records, _record_names(vertex, place, context), span),
                 resources=facts.resources,
                 error=context.redact(error)[:MAX_COMMAND_CHARS] if error else None,
@@ -177,13 +178,26 @@ def _record_names(vertex: VertexFacts, place: _Place, context: StepContext) -> l
     return [without_client_prefix(vertex.name, context.client_prefix)] if place.name.kind in CACHEABLE_KINDS else []
 
 
-def _layer(facts: StepFacts, context: StepContext) -> Layer | None:
+def _layer(facts: StepFacts, sizes: Mapping[str, int]) -> Layer | None:
     if not facts.layer_chain:
         return None
     digest, compressed_bytes = facts.layer_chain[-1]
-    index = len(facts.layer_chain) - 1
-    size_bytes = context.layer_sizes[index] if index < len(context.layer_sizes) else None
-    return Layer(digest, size_bytes, compressed_bytes)
+    return Layer(digest, sizes.get(digest), compressed_bytes)
+
+
+def _image_layer_sizes(vertices: Mapping[str, VertexFacts], context: StepContext) -> dict[str, int]:
+    """Bytes of the image's layers by their digest.
+
+    The image tells sizes in order, the provenance digests: those of the one chain of the image's length whose step no
+    other step stands on. Empty where that is not plain, as with several platforms.
+    """
+    stood_on = {one for vertex in vertices.values() for one in vertex.inputs}
+    chains = {
+        tuple(digest for digest, _ in facts.layer_chain)
+        for one, facts in context.provenance.steps.items()
+        if one in vertices and one not in stood_on and len(facts.layer_chain) == len(context.layer_sizes)
+    }
+    return dict(zip(chains.pop(), context.layer_sizes, strict=True)) if len(chains) == 1 else {}
 
 
 def _transferred_bytes(vertex: VertexFacts, kind: Kind, context: StepContext) -> int | None:

@@ -333,7 +333,7 @@ def _alone(ref: str) -> Iterator[None]:
         yield
     except (GRPCError, StreamTerminatedError, EndpointError, StoreError, OSError):
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - as much as one build can bring about; it is logged whole
         _log.exception("a build could not be profiled", ref=ref)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -73,7 +74,10 @@ class CacheReader:
             return None
         except StreamTerminatedError:
             return None
-        gone = evicted(self._last, usage) if self._last else []
+        gone: list[CacheRecord] = []
+        if self._last:
+            gone = evicted(self._last, usage)
+            usage = sharing(usage, self._last)
         self._last = usage
         self._on_reading(usage)
         labels = (("builder", self._builder),)
@@ -85,6 +89,19 @@ class CacheReader:
             ]
         )
         return usage
+
+
+def sharing(usage: CacheUsage, earlier: CacheUsage) -> CacheUsage:
+    """The same reading, in which records that have not changed are the earlier one's objects.
+
+    A builder has thousands of records, and each of the last builds keeps the reading that its sizes are from.
+    """
+    known = {record.id: record for record in earlier.records}
+    return replace(usage, records=tuple(_either(known.get(record.id), record) for record in usage.records))
+
+
+def _either(earlier: CacheRecord | None, record: CacheRecord) -> CacheRecord:
+    return earlier if earlier == record and earlier is not None else record
 
 
 def evicted(before: CacheUsage, after: CacheUsage) -> list[CacheRecord]:

@@ -111,7 +111,7 @@ class Desk:
                 if not isinstance(error.__cause__, OperationalError):
                     raise RefusedError(str(error)) from error
                 if self._is_writable:
-                    _log.error("the store cannot be written; trying again until it can", reason=str(error))  # noqa: TRY400 - one line
+                    _log.error("the store cannot be written; trying again until it can", reason=str(error))
                 self._is_writable = False
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -11,9 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import docker
-import requests
-from docker.errors import DockerException, NotFound
-from docker.tls import TLSConfig
+from docker.errors import NotFound
 
 from buildprof.assembly.build import ImageFacts
 from buildprof.assembly.classic_facts import (
@@ -26,11 +24,11 @@ from buildprof.assembly.classic_facts import (
 )
 from buildprof.model.events import HistoryEntry
 from buildprof.model.text import NANOSECONDS, clean
-from buildprof.sources.endpoint import Endpoint, EndpointError, explain_os_error
+from buildprof.sources.docker_sdk import as_endpoint_error, connect_sdk
+from buildprof.sources.endpoint import Endpoint
 
 T = TypeVar("T")
 
-TIMEOUT_SECONDS = 30
 MAX_HISTORY = 1000
 MAX_WORDS = 200
 MAX_LABELS = 200
@@ -82,7 +80,7 @@ class DockerApi:
     async def image_facts(self, image: str) -> ImageFacts | None:
         """An image's size, layers and history; None if there is no such image."""
         record = await self.inspect_image(image)
-        return record and ImageFacts(record.id, record.tags, record.size_bytes, record.layers, record.history)
+        return ImageFacts(record.id, record.tags, record.size_bytes, record.layers, record.history) if record else None
 
     async def inspect_container(self, container_id: str) -> ContainerRecord | None:
         """A container; None if it is gone."""
@@ -130,12 +128,12 @@ class DockerApi:
             raise as_endpoint_error(self._endpoint, error) from error
 
     def _image(self, client: docker.APIClient, image: str) -> ImageRecord:
-        found = _mapping(client.inspect_image(image))
+        found = _mapping(client.inspect_image(image))  # type: ignore[no-untyped-call]
         history, is_buildkit = self._history(client, image)
         return _image_record(found, history, is_buildkit=is_buildkit)
 
     def _history(self, client: docker.APIClient, image: str) -> tuple[tuple[HistoryEntry, ...], bool]:
-        found = [_mapping(entry) for entry in client.history(image)[:MAX_HISTORY]]
+        found = [_mapping(entry) for entry in client.history(image)[:MAX_HISTORY]]  # type: ignore[no-untyped-call]
         entries = tuple(self._history_entry(client, entry) for entry in found)
         # The comment is BuildKit's mark: `buildkit.dockerfile.v0`.
         return entries, bool(found) and str(found[0].get("Comment", "")).startswith("buildkit.")
@@ -155,59 +153,13 @@ class DockerApi:
     def _created_ns(self, client: docker.APIClient, image_id: str, otherwise_ns: int) -> int:
         if image_id not in self._created:
             try:
-                created = _mapping(client.inspect_image(image_id)).get("Created")
+                created = _mapping(client.inspect_image(image_id)).get("Created")  # type: ignore[no-untyped-call]
             except NotFound:
                 created = None
             self._created[image_id] = parse_time_ns(created) or otherwise_ns
             while len(self._created) > REMEMBERED_TIMES:
                 self._created.popitem(last=False)
         return self._created[image_id]
-
-
-def connect_sdk(endpoint: Endpoint, timeout_seconds: int = TIMEOUT_SECONDS) -> docker.APIClient:
-    """A client of the SDK that speaks the version of the API that the engine and the SDK both know.
-
-    Raises whatever the SDK raises; `as_endpoint_error` makes one line of it.
-    """
-    tls: TLSConfig | bool = False
-    if endpoint.cert_dir is not None:
-        endpoint.tls_context()  # says in one line what is wrong with the files
-        tls = TLSConfig(
-            client_cert=(str(endpoint.cert_dir / "cert.pem"), str(endpoint.cert_dir / "key.pem")),
-            ca_cert=str(endpoint.cert_dir / "ca.pem"),
-            verify=True,
-        )
-    return docker.APIClient(
-        base_url=endpoint.url, version="auto", timeout=timeout_seconds, tls=tls, use_ssh_client=endpoint.scheme == "ssh"
-    )
-
-
-def as_endpoint_error(endpoint: Endpoint, error: Exception) -> EndpointError:
-    """One line for people on whatever the SDK raised; a bug of ours is raised as it is."""
-    if isinstance(error, EndpointError):
-        return error
-    cause = _system_error(error)
-    if cause is not None:
-        return EndpointError(explain_os_error(endpoint, cause))
-    if isinstance(error, requests.exceptions.Timeout):
-        return EndpointError(f"{endpoint.url} did not answer within {TIMEOUT_SECONDS} s")
-    if isinstance(error, DockerException | requests.exceptions.RequestException | OSError | ValueError | TypeError | KeyError):
-        return EndpointError(f"{endpoint.url} does not answer as a Docker Engine: {clean(error, 300)}")
-    raise error
-
-
-def _system_error(error: BaseException) -> OSError | None:
-    """The system's own error that the SDK's layers wrapped, as a cause or as an argument."""
-    waiting: list[object] = [error]
-    for _ in range(32):
-        if not waiting:
-            return None
-        one = waiting.pop(0)
-        if isinstance(one, FileNotFoundError | PermissionError | ConnectionRefusedError | ConnectionResetError | BrokenPipeError):
-            return one
-        if isinstance(one, BaseException):
-            waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-    return None
 
 
 def parse_time_ns(text: object) -> int | None:
@@ -239,7 +191,9 @@ def _image_record(found: Mapping[str, Any], history: tuple[HistoryEntry, ...], *
     config = _mapping(found.get("Config") or {})
     labels = _mapping(config.get("Labels") or {})
     layers = _mapping(found.get("RootFS") or {}).get("Layers")
-    platform = "/".join(str(part) for part in (found.get("Os"), found.get("Architecture"), found.get("Variant")) if part)
+    platform = "/".join(
+        str(part) for part in (found.get("Os"), found.get("Architecture"), found.get("Variant")) if part
+    )
     return ImageRecord(
         id=str(found.get("Id", ""))[:200],
         parent=str(found.get("Parent") or "")[:200],

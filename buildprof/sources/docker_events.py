@@ -9,6 +9,8 @@ is dropped and counted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,7 +21,7 @@ import docker
 
 from buildprof.model.events import EngineEvent
 from buildprof.model.text import NANOSECONDS, clean
-from buildprof.sources.docker_api import as_endpoint_error, connect_sdk
+from buildprof.sources.docker_sdk import as_endpoint_error, connect_sdk
 from buildprof.sources.endpoint import Endpoint, EndpointError
 
 QUEUE_EVENTS = 4096
@@ -127,7 +129,7 @@ class _Stream:
         self._lock = threading.Lock()
         self._lost = 0
         self._closed = False
-        self._response: Any = None
+        self._socket: Any = None
 
     def take_lost(self) -> int:
         with self._lock:
@@ -138,9 +140,9 @@ class _Stream:
         """End the thread: it sits in a read, which ends when the connection is shut down under it."""
         with self._lock:
             self._closed = True
-            response = self._response
-        if response is not None:
-            response.close()
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
     def _run(self) -> None:
         client: docker.APIClient | None = None
@@ -163,20 +165,24 @@ class _Stream:
         since = None if self._since_ns is None else api_time(self._since_ns)
         # The SDK passes text on as it is; the stubs know only whole seconds.
         response = client.events(since=since, filters=_FILTERS, decode=True)  # type: ignore[call-overload,unused-ignore]
-        with self._lock:
-            self._response = response
-            closed = self._closed
-        if closed:
-            response.close()
-            return
-        self.connected = True
-        self._wake()
-        for found in response:
-            event = parse_event(found)
-            if event is not None:
-                self._put(event)
-            if self._closed:
-                return
+        # The SDK gives no way to end a read from another thread and to close all that it opened: reach for both.
+        with contextlib.closing(response._response):  # noqa: SLF001
+            with self._lock:
+                self._socket = _socket_of(response._response)  # noqa: SLF001
+                if self._closed:
+                    return
+            self.connected = True
+            self._wake()
+            try:
+                for found in response:
+                    event = parse_event(found)
+                    if event is not None:
+                        self._put(event)
+                    if self._closed:
+                        return
+            finally:
+                with self._lock:
+                    self._socket = None
 
     def _put(self, event: EngineEvent) -> None:
         with self._lock:
@@ -191,6 +197,11 @@ class _Stream:
             self._loop.call_soon_threadsafe(self.wakeup.set)
         except RuntimeError:
             self._closed = True  # the loop is closed: nobody waits any more
+
+
+def _socket_of(response: Any) -> Any:
+    """The socket under a response of requests."""
+    return getattr(getattr(response.raw._fp.fp, "raw", None), "_sock", None)  # noqa: SLF001
 
 
 def api_time(at_ns: int) -> str:
@@ -219,7 +230,5 @@ def parse_event(found: object) -> EngineEvent | None:
         action=clean(action, 100),
         id=clean(actor.get("ID") or "", 300),
         at_ns=at_ns,
-        attributes={
-            clean(name, 200): clean(attributes[name], MAX_ATTRIBUTE_CHARS) for name in names[:MAX_ATTRIBUTES]
-        },
+        attributes={clean(name, 200): clean(attributes[name], MAX_ATTRIBUTE_CHARS) for name in names[:MAX_ATTRIBUTES]},
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine, func, select
 
 from buildprof.model.build import Status
 from buildprof.store import schema
@@ -18,7 +19,8 @@ RECENT = 20
 
 
 # As they stand in a row: an enumeration's value takes longer to get than all else that is done with it.
-_RUNNING, _COMPLETED = str(Status.RUNNING), str(Status.COMPLETED)
+_RUNNING, _COMPLETED, _FAILED = str(Status.RUNNING), str(Status.COMPLETED), str(Status.FAILED)
+_EVER = -(2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,13 @@ def list_projects(engine: Engine) -> list[ProjectFacts]:
         .limit(1)
         .scalar_subquery()
     )
-    failed = case((builds.c.status == Status.FAILED.value, 1), else_=0)
     pairs = (
         select(
             builds.c.project,
             builds.c.target,
             func.count().label("builds"),
-            func.sum(failed).label("failures"),
-            func.coalesce(since, func.min(builds.c.started_ns)).label("since_ns"),
+            func.count().filter(builds.c.status == _FAILED).label("failures"),
+            func.coalesce(since, _EVER).label("since_ns"),
         )
         .group_by(builds.c.project, builds.c.target)
         .cte("pairs")
@@ -95,32 +96,22 @@ def list_projects(engine: Engine) -> list[ProjectFacts]:
         & (builds.c.target == pairs.c.target)
         & (builds.c.started_ns >= pairs.c.since_ns),
     )
-    by_pair: dict[tuple[str, str], _Recent] = {}
+    by_pair: dict[tuple[str, str], list[Sequence[Any]]] = {}
     with reading(engine) as connection:
-        for project, target, count, failures, *build in connection.execute(recent).all():
-            pair = (project, target)
-            if pair not in by_pair:
-                by_pair[pair] = _Recent(count, int(failures), [])
-            by_pair[pair].builds.append(build)
-    return [_facts(*pair, by_pair[pair]) for pair in sorted(by_pair)]
+        for row in connection.execute(recent).all():
+            by_pair.setdefault((row[0], row[1]), []).append(row)
+    return [_facts(by_pair[pair]) for pair in sorted(by_pair)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Recent:
-    """Counts of all builds of a target, and the rows of its recent ones, which begin with `started_ns`."""
-
-    count: int
-    failures: int
-    builds: list[list[Any]]
-
-
-def _facts(project: str, target: str, recent: _Recent) -> ProjectFacts:
-    newest_first = sorted(recent.builds, key=itemgetter(0), reverse=True)
+def _facts(rows: list[Sequence[Any]]) -> ProjectFacts:
+    """Make facts of the recent builds of one target, rows of `list_projects` in any order."""
+    newest_first = sorted(rows, key=itemgetter(4), reverse=True)
+    project, target, count, failures, last_started_ns = newest_first[0][:5]
     durations, sizes, saved = [], [], []
     hits = misses = 0
     executed_seconds = 0.0
-    finished = [row for row in newest_first if row[1] != _RUNNING][:RECENT]
-    for started_ns, status, completed_ns, hit, missed, executed, saved_seconds, size_bytes in finished:
+    finished = [row for row in newest_first if row[5] != _RUNNING][:RECENT]
+    for _, _, _, _, started_ns, status, completed_ns, hit, missed, executed, saved_seconds, size_bytes in finished:
         hits += hit
         misses += missed
         executed_seconds += executed
@@ -133,9 +124,9 @@ def _facts(project: str, target: str, recent: _Recent) -> ProjectFacts:
     return ProjectFacts(
         project=project,
         target=target,
-        builds=recent.count,
-        failures=recent.failures,
-        last_started_ns=newest_first[0][0],
+        builds=count,
+        failures=failures,
+        last_started_ns=last_started_ns,
         hit_ratio=hits / (hits + misses) if hits + misses else None,
         executed_seconds=executed_seconds,
         saved_seconds=sum(saved) if saved else None,

@@ -23,6 +23,9 @@ _HIGHEST = "\U0010ffff"
 """Sorts after every other character: the end of the range of texts with a prefix."""
 
 
+_AT_ONCE = 500
+"""How many rows of a long answer are held at a time."""
+
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -136,8 +139,11 @@ def stored_generations(engine: Engine, builder: str, *, since_ns: int = 0) -> di
         builds.c.builder == builder, builds.c.started_ns >= since_ns
     )
     with reading(engine) as connection:
-        rows = connection.execute(statement).all()
-    return {ref: (_STATUSES[status], generation) for ref, status, generation in rows}
+        return {
+            ref: (_STATUSES[status], generation)
+            for rows in connection.execute(statement).partitions(_AT_ONCE)
+            for ref, status, generation in rows
+        }
 
 
 def executed_durations(
@@ -177,15 +183,17 @@ def changed_series(engine: Engine, scope: str, since_seq: int = 0) -> tuple[list
     statement = select(*columns, table.c.seq).where(table.c.scope == scope)
     if since_seq:  # else all of them, in the table's own order rather than through the index
         statement = statement.where(table.c.seq > since_seq)
+    found: list[Series] = []
     with reading(engine) as connection:
-        rows = connection.execute(statement).all()
-    found = [
-        Series(metric, labels, value, at_ns, ref, exemplar_value)
-        for (metric, _, value, at_ns, ref, exemplar_value, _), labels in zip(
-            rows, load_labels([row[1] for row in rows]), strict=True
-        )
-    ]
-    return found, max((row[6] for row in rows), default=since_seq)
+        for rows in connection.execute(statement).partitions(_AT_ONCE):
+            found += [
+                Series(metric, labels, value, at_ns, ref, exemplar_value)
+                for (metric, _, value, at_ns, ref, exemplar_value, _), labels in zip(
+                    rows, load_labels([row[1] for row in rows]), strict=True
+                )
+            ]
+            since_seq = max(since_seq, *(row[6] for row in rows))
+    return found, since_seq
 
 
 def label_values(engine: Engine, scope: str) -> dict[str, set[str]]:

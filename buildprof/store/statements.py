@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     ARRAY,
@@ -28,11 +29,14 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
 from buildprof.model.build import UNKNOWN_PROJECT
 from buildprof.store import schema
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 _EMPTY: ColumnElement[str] = literal_column("''")
 
@@ -137,7 +141,11 @@ def _is_one_of(dialect: Dialect, column: ColumnElement[str]) -> ColumnElement[bo
 
 
 def _insert(dialect: Dialect, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)
+    if dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 2 MB that most agents have no use for
+
+    return postgresql.insert(table)
 
 
 def _upsert(dialect: Dialect, table: Table) -> ClauseElement:

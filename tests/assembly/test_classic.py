@@ -178,7 +178,9 @@ def test_containers_that_were_gone_when_asked_do_not_change_the_steps(kind: str)
     builds = []
     for event, answers in recorded(kind)["cold"]:
         gone = {
-            question: None if record and getattr(record, "command", ("", "", "RUN"))[-1].startswith("#(nop)") else record
+            question: None
+            if record and getattr(record, "command", ("", "", "RUN"))[-1].startswith("#(nop)")
+            else record
             for question, record in answers.items()
         }
         builds += tracker.fold(event, gone)
@@ -192,4 +194,16 @@ def test_an_open_build_tells_from_where_to_read_again(kind: str):
     assert tracker.open_since_ns == pairs[0][0].at_ns
     for event, answers in pairs[1:]:
         tracker.fold(event, answers)
+    assert tracker.open_since_ns is None
+
+
+def test_an_engine_that_stops_ends_the_builds_on_it(kind: str):
+    tracker = ClassicTracker("default", ENGINE)
+    pairs = recorded(kind)["canceled"]
+    killed = next(number for number, (event, _) in enumerate(pairs) if event.action == "kill")
+    for event, answers in pairs[:killed]:
+        assert tracker.fold(event, answers) == []
+    (build,) = tracker.interrupted(pairs[killed][0].at_ns)
+    assert build.status is Status.CANCELED
+    assert outcomes(build) == [("ENV", "none"), ("RUN", "miss"), ("RUN", "canceled")]
     assert tracker.open_since_ns is None

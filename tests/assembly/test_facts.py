@@ -155,7 +155,9 @@ def test_a_transfer_keeps_its_furthest_progress(monkeypatch):
     facts = facts_of(vertex("a"))
     for current, total in ((-5, -1), (7, 10), (3, 0)):
         facts.observe(StatusUpdate(statuses=(VertexStatus("blob", "a", "", current, total),)))
-    facts.observe(StatusUpdate(statuses=(VertexStatus("another", "a", "", 1, 1), VertexStatus("x", "nobody", "", 1, 1))))
+    facts.observe(
+        StatusUpdate(statuses=(VertexStatus("another", "a", "", 1, 1), VertexStatus("x", "nobody", "", 1, 1)))
+    )
 
     assert {id_: (one.current, one.total) for id_, one in facts.vertices["a"].transfers.items()} == {"blob": (7, 10)}
     assert facts.dropped == 2
@@ -174,7 +176,9 @@ def test_any_bytes_are_a_log(data):
 
 
 def test_a_log_keeps_its_last_lines_however_long_it_is():
-    data = [b"".join(b"line %d\n" % number for number in range(start, start + 1000)) for start in range(0, 50_000, 1000)]
+    data = [
+        b"".join(b"line %d\n" % number for number in range(start, start + 1000)) for start in range(0, 50_000, 1000)
+    ]
     log = logged(*data)
 
     assert log.log_lines() == tuple(f"line {number}" for number in range(49_800, 50_000))

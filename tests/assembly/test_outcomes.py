@@ -132,7 +132,11 @@ def test_steps_that_cannot_be_cached_have_no_outcome_unless_they_fail():
     kinds = {"a": Kind.FROM, "b": Kind.METADATA, "c": Kind.EXPORT, "d": Kind.CONTEXT}
 
     assert outcomes_of(
-        vertex("a", (1, 2, "cached")), vertex("b", (1, 2, "not found")), vertex("c"), vertex("d", (1, 2, CANCELED)), **kinds
+        vertex("a", (1, 2, "cached")),
+        vertex("b", (1, 2, "not found")),
+        vertex("c"),
+        vertex("d", (1, 2, CANCELED)),
+        **kinds,
     ) == {"a": Outcome.NONE, "b": Outcome.FAILED, "c": Outcome.SKIPPED, "d": Outcome.CANCELED}
 
 

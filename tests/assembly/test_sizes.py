@@ -36,7 +36,13 @@ def test_without_a_configuration_that_fits_every_entry_of_some_size_is_a_layer()
     assert layer_sizes(history(100, 0, 30), config(False)) == [100, 30]
 
 
-@given(st.text() | st.recursive(st.none() | st.text(max_size=3), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["history", "empty_layer"]), inner)).map(json.dumps))
+@given(
+    st.text()
+    | st.recursive(
+        st.none() | st.text(max_size=3),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["history", "empty_layer"]), inner),
+    ).map(json.dumps)
+)
 def test_any_configuration_is_read(text):
     layer_sizes(history(1, 2), text)
 

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import click
@@ -19,8 +18,7 @@ from tests.cli.conftest import REPOSITORY, Run, clean_environment
 
 
 def test_the_version_is_that_of_the_distribution(run: Run) -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    assert project["version"] == __version__
+    assert importlib.metadata.version("docker-buildprof") == __version__
     assert run("version").stdout.startswith(f"buildprof {__version__} ")
     assert json.loads(run("version", "--json").stdout)["version"] == __version__
 

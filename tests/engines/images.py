@@ -14,23 +14,9 @@ from tests.engines.rootfs import EngineUnavailable, python_base_tarball
 
 _BUSYBOX = Path("/bin/busybox")
 _APPLETS = (
-    "sh",
-    "ls",
-    "cat",
-    "cp",
-    "mv",
-    "rm",
-    "mkdir",
-    "echo",
-    "sleep",
-    "dd",
-    "seq",
-    "true",
-    "false",
-    "touch",
-    "head",
+    *("sh", "ls", "cat", "cp", "mv", "rm", "mkdir", "echo", "sleep", "dd", "seq", "true", "false", "touch", "head"),
+    *("test", "yes", "chmod", "ln", "wget", "date", "od", "env"),
 )
-_APPLETS += ("test", "yes", "chmod", "ln", "wget", "date", "od", "env")
 
 
 def busybox_tarball() -> bytes:

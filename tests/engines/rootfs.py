@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-CACHE_DIR = Path(os.environ.get("BUILDPROF_ENGINE_CACHE", Path.home() / ".cache/buildprof/engines"))
+CACHE_DIR = Path(os.environ.get("TESTS_ENGINE_CACHE", Path.home() / ".cache/buildprof/engines"))
 """Outside the checkout, so that a clean clone finds what an earlier one made."""
 
 _PYTHON_TARBALL = CACHE_DIR / "python.tar"

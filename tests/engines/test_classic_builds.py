@@ -11,7 +11,7 @@ from tests.engines.engine import Engine
 from tests.recordings.record_classic import Observation, classic_build, observed
 
 DOCKERFILE = """FROM base:latest
-WORKDIR /src
+WORKDIR /{name}
 COPY package .
 RUN sleep 1.2 && cat package > installed # {name}
 COPY source .
@@ -124,7 +124,7 @@ async def test_builds_at_the_same_time_are_told_apart(any_engine: Engine, tmp_pa
     for number in range(3):
         (one,) = built(observation, f"classic-together:{number}")
         assert outcomes(one) == "WORKDIR:miss COPY:miss RUN:miss COPY:miss RUN:miss"
-        assert f"together-{number}-" in [step.command for step in one.steps if step.kind is Kind.RUN][0]
+        assert f"together-{number}-" in next(step.command for step in one.steps if step.kind is Kind.RUN)
 
 
 async def test_two_tags_of_one_build_are_one_build(any_engine: Engine, tmp_path: Path):

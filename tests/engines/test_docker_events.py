@@ -1,11 +1,11 @@
 """The events stream of real engines."""
 
 import asyncio
-import json
 import signal
 import threading
 from collections.abc import Callable
 
+import docker as docker_sdk
 import pytest
 
 from buildprof.model.events import EngineEvent
@@ -65,7 +65,9 @@ async def test_a_prune_over_http_is_told(fresh_engine: Callable[..., Engine]):
     engine = fresh_engine("trixie")
     follower = Follower(engine, EventCursor())
     await follower.is_up.wait()
-    await asyncio.to_thread(__import__("docker").APIClient(base_url=engine.host, version="auto").prune_builds)
+    client = docker_sdk.APIClient(base_url=engine.host, version="auto")
+    await asyncio.to_thread(client.prune_builds)
+    client.close()
     async with asyncio.timeout(10):
         while not any((one.type, one.action) == ("builder", "prune") for one in follower.events):
             await asyncio.sleep(0.02)

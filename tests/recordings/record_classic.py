@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -31,7 +32,9 @@ from buildprof.model.events import EngineEvent, HistoryEntry
 from buildprof.sources.docker_api import DockerApi
 from buildprof.sources.docker_events import EventCursor, docker_events
 from buildprof.sources.endpoint import parse_endpoint
-from tests.engines.engine import Engine
+from tests.engines.engine import Engine, running_engine
+from tests.engines.fixtures import KINDS
+from tests.engines.images import import_base
 
 DIRECTORY = Path(__file__).parent / "classic"
 ENGINE = EngineName("docker", "test")
@@ -73,7 +76,9 @@ class Observation:
 
 def track(observation: Observation, event: EngineEvent, answers: Answers) -> None:
     observation.events.append(event)
-    observation.lines.append({"event": dataclasses.asdict(event), "answers": [_to_json(one) for one in answers.items()]})
+    observation.lines.append(
+        {"event": dataclasses.asdict(event), "answers": [_to_json(one) for one in answers.items()]}
+    )
     observation.builds += observation.tracker.fold(event, answers)
 
 
@@ -136,7 +141,17 @@ def scenarios(engine: Engine, context: Path) -> Iterator[tuple[str, Callable[[],
         running.communicate()
 
     def not_classic() -> None:
-        engine.docker("build", "--network=host", "-q", "-t", "bk:1", "-f", str(context / "Dockerfile.bk"), str(context), DOCKER_BUILDKIT="1")
+        engine.docker(
+            "build",
+            "--network=host",
+            "-q",
+            "-t",
+            "bk:1",
+            "-f",
+            str(context / "Dockerfile.bk"),
+            str(context),
+            DOCKER_BUILDKIT="1",
+        )
         engine.docker("tag", "bk:1", "bk:2")
         image = engine.docker("images", "-q", "--no-trunc", "rec:two").stdout.strip()
         engine.docker("tag", "rec:two", "other:two")
@@ -213,12 +228,6 @@ async def record(engine: Engine, context: Path, target: Path) -> None:
 
 
 def main() -> None:
-    import tempfile
-
-    from tests.engines.engine import running_engine
-    from tests.engines.fixtures import KINDS
-    from tests.engines.images import import_base
-
     DIRECTORY.mkdir(exist_ok=True)
     for kind, (suite, options) in KINDS.items():
         with running_engine(suite, options, name=kind) as engine, tempfile.TemporaryDirectory() as directory:

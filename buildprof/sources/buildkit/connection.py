@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from enum import Enum
 from typing import Any, cast
 
-from grpclib.client import Channel
+from grpclib.client import Channel, Handler
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
@@ -19,13 +20,24 @@ from grpclib.protocol import H2Protocol
 from buildprof.model.text import clean
 from buildprof.sources.buildkit.wire.control_grpc import ControlStub
 from buildprof.sources.buildkit.wire.control_pb2 import InfoRequest
-from buildprof.sources.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint, UnsupportedError, open_transport
+from buildprof.sources.endpoint import (
+    CONNECT_TIMEOUT_SECONDS,
+    Endpoint,
+    EndpointError,
+    UnsupportedError,
+    open_transport,
+)
 
 _UPGRADE_REQUEST = (
     b"POST /grpc HTTP/1.1\r\nHost: localhost\r\nUser-Agent: buildprof\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
     b"Content-Length: 0\r\n\r\n"
 )
 _MAX_HEADER_BYTES = 16 * 1024
+_FRAME_HEADER_BYTES = 9
+_SETTINGS = b"\x04\0\0\0\0\0"
+"""Type, flags and stream in the header of a SETTINGS frame that is no acknowledgement."""
+
+_NO_BUILDKIT = "no BuildKit behind this socket"
 
 
 class Transport(Enum):
@@ -35,50 +47,73 @@ class Transport(Enum):
     UPGRADE = "upgrade"
 
 
-class _UpgradeProtocol(asyncio.Protocol):
-    """Asks for the upgrade, then gives the transport, with every byte after the header, to HTTP/2."""
+class _Opening(asyncio.Protocol):
+    """Asks for the upgrade where that is the way, waits for HTTP/2's first frame, then gives the transport to HTTP/2.
 
-    def __init__(self, http2: H2Protocol) -> None:
+    `opened` is done when both sides speak HTTP/2, and fails where they will not.
+    """
+
+    def __init__(self, http2: H2Protocol, way: Transport) -> None:
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._http2 = http2
+        self._way = way
+        self._awaits_answer = way is Transport.UPGRADE
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
-        self.upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(_UPGRADE_REQUEST)
+        if self._awaits_answer:
+            self._transport.write(_UPGRADE_REQUEST)
+        else:
+            self._http2.connection_made(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        header, end, rest = bytes(self._received).partition(b"\r\n\r\n")
-        if not end:
-            if len(self._received) > _MAX_HEADER_BYTES:
-                self._fail("it does not speak HTTP")
-            return
-        status_line = header.split(b"\r\n", 1)[0]
-        if status_line.split(b" ")[1:2] != [b"101"]:
-            self._fail(f"it answered {status_line[:80].decode('ascii', 'replace')!r}")
-            return
-        transport = cast("asyncio.Transport", self._transport)
-        transport.set_protocol(self._http2)
-        self._http2.connection_made(transport)
-        if rest:
-            self._http2.data_received(rest)
-        if not self.upgraded.done():
-            self.upgraded.set_result(None)
+        if self._awaits_answer:
+            self._read_answer()
+        if self._received and not self._awaits_answer and not self.opened.done():
+            self._read_first_frame()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        self._fail("it closed the connection")
-
-    def _fail(self, reason: str) -> None:
-        if not self.upgraded.done():
-            self.upgraded.set_exception(UnsupportedError(f"no BuildKit behind this socket: {reason}"))
-        self.abort()
+        self._fail("it closed the connection", is_final=False)
 
     def abort(self) -> None:
         """Close the connection, if there is one."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _read_answer(self) -> None:
+        header, end, rest = bytes(self._received).partition(b"\r\n\r\n")
+        if not end:
+            if len(self._received) > _MAX_HEADER_BYTES:
+                self._fail("it does not speak HTTP")
+            return
+        status_line = header.split(b"\r\n", 1)[0][:80]
+        if status_line.split(b" ")[1:2] != [b"101"]:
+            is_at_fault = re.fullmatch(rb"HTTP/1.. 5.*", status_line) is not None
+            self._fail(f"it answered {status_line.decode('ascii', 'replace')!r}", is_final=not is_at_fault)
+            return
+        self._awaits_answer = False
+        self._received = bytearray(rest)
+        self._http2.connection_made(cast("asyncio.Transport", self._transport))
+
+    def _read_first_frame(self) -> None:
+        """A server's first frame is of SETTINGS, short, and of stream 0 (RFC 9113, 3.4)."""
+        is_whole = len(self._received) >= _FRAME_HEADER_BYTES
+        if self._received[0] != 0 or (is_whole and bytes(self._received[3:_FRAME_HEADER_BYTES]) != _SETTINGS):
+            self._fail("it does not speak HTTP/2")
+        elif is_whole:
+            cast("asyncio.Transport", self._transport).set_protocol(self._http2)
+            self._http2.data_received(bytes(self._received))
+            self.opened.set_result(None)
+
+    def _fail(self, reason: str, *, is_final: bool = True) -> None:
+        """What is not final may be another time; but a native connection that is not to be had calls for the upgrade."""
+        if not self.opened.done():
+            error = UnsupportedError if is_final or self._way is Transport.NATIVE else EndpointError
+            self.opened.set_exception(error(f"{_NO_BUILDKIT}: {reason}"))
+        self.abort()
 
 
 class BuildkitChannel(Channel):
@@ -95,17 +130,16 @@ class BuildkitChannel(Channel):
 
     async def _create_connection(self) -> H2Protocol:
         http2: H2Protocol = self._protocol_factory()
-        if self.transport is Transport.NATIVE:
-            await open_transport(self.endpoint, lambda: http2)
-            return http2
-        upgrade = _UpgradeProtocol(http2)
-        await open_transport(self.endpoint, lambda: upgrade)
+        opening = _Opening(http2, self.transport)
+        await open_transport(self.endpoint, lambda: opening)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                await upgrade.upgraded
+                await opening.opened
         except BaseException:
-            upgrade.abort()
+            opening.abort()
             raise
+        if cast("Handler", http2.handler).connection_lost:
+            raise ConnectionResetError(f"{_NO_BUILDKIT}: it closed the connection")
         return http2
 
     def __del__(self) -> None:
@@ -119,25 +153,25 @@ async def connect(endpoint: Endpoint) -> tuple[BuildkitChannel, str]:
 
     Raises:
         UnsupportedError: the endpoint answers, but offers no BuildKit in either way.
-        EndpointError: the endpoint cannot be reached.
+        EndpointError: the endpoint cannot be reached, or is not itself at the moment.
     """
-    reason = ""
+    failure = EndpointError("")
     for transport in (Transport.NATIVE, Transport.UPGRADE):
         channel = BuildkitChannel(endpoint, transport)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 return channel, await _version(channel)
         except UnsupportedError as error:
-            reason = str(error)
+            failure = error
         except TimeoutError:
-            reason = f"no BuildKit behind this socket: no answer within {CONNECT_TIMEOUT_SECONDS:.0f} s"
+            failure = EndpointError(f"{_NO_BUILDKIT}: no answer within {CONNECT_TIMEOUT_SECONDS:.0f} s")
         except (GRPCError, StreamTerminatedError, ConnectionError) as error:
-            reason = f"no BuildKit behind this socket: {_one_line(error)}"
+            failure = EndpointError(f"{_NO_BUILDKIT}: {_one_line(error)}")
         except BaseException:
             channel.close()
             raise
         channel.close()
-    raise UnsupportedError(reason)
+    raise failure
 
 
 async def _version(channel: BuildkitChannel) -> str:

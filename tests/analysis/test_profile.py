@@ -1,0 +1,25 @@
+from hypothesis import given
+
+from buildprof.analysis.profile import profiled
+from buildprof.analysis.summary import summarize
+from tests import strategies
+from tests.recordings.replay import replay_name
+
+
+def test_a_warm_build_tells_what_it_saved_by_what_the_cold_one_took():
+    cold, warm = replay_name("docker-28-cold"), replay_name("docker-28-warm")
+    history = {step.identity: [step.duration_seconds] for step in cold.steps if step.cacheable}
+
+    saved = profiled(warm, history).summary.saved_seconds
+
+    assert 0.95 * cold.summary.executed_seconds < saved <= cold.summary.executed_seconds
+    assert warm.summary.saved_seconds is None
+
+
+@given(strategies.builds())
+def test_a_profile_follows_from_the_steps_alone_and_is_the_same_each_time(build):
+    profile = profiled(build, {})
+
+    assert profiled(profile, {}) == profile
+    assert [step.id for step in profile.steps] == [step.id for step in build.steps]
+    assert profile.summary == summarize(profile.steps, profile.summary.critical_path_seconds)

@@ -1,0 +1,1 @@
+"""The agent as users have it: a process beside a real engine, asked by its commands and over HTTP."""
