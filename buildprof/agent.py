@@ -48,7 +48,6 @@ STOP_SECONDS = 4.0
 REOPEN_SECONDS = 2.0
 """How long to wait before a life that could not begin is tried again."""
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MAX_REASON_BYTES = 2_000
 NANOSECONDS_PER_DAY = 86_400 * 1_000_000_000
 
@@ -62,6 +61,47 @@ class Ending(Enum):
     RELOAD = "reload"
     REOPEN = "reopen"
     """The store's file was taken away."""
+    ENDED = "a part ended"
+
+
+class Wishes:
+    """What signals ask for. Heard between two lives as well: then the next one ends as soon as it begins."""
+
+    def __init__(self) -> None:
+        self._asked: set[Ending] = set()
+        self._hear: Callable[[], object] | None = None
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._heard)
+
+    @property
+    def stop(self) -> bool:
+        """Whether the agent is to stop; that is never taken back."""
+        return Ending.STOP in self._asked
+
+    def begin(self) -> asyncio.Event:
+        """Begin a life: what is set as soon as there is a wish."""
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        self._hear = partial(loop.call_soon_threadsafe, event.set)
+        if self._asked:
+            event.set()
+        return event
+
+    def end(self) -> Ending:
+        """End a life: what is wished most, which for all but STOP is done with then."""
+        self._hear = None
+        found = next((one for one in (Ending.STOP, Ending.RELOAD, Ending.REOPEN) if one in self._asked), Ending.ENDED)
+        self._asked &= {Ending.STOP}
+        return found
+
+    def ask(self, ending: Ending) -> None:
+        """Wish for an end."""
+        self._asked.add(ending)
+        if self._hear is not None:
+            with contextlib.suppress(RuntimeError):  # the loop of a life that failed is closed
+                self._hear()
+
+    def _heard(self, number: int, _frame: object) -> None:
+        self.ask(Ending.RELOAD if number == signal.SIGHUP else Ending.STOP)
 
 
 class AlreadyRunningError(Exception):
@@ -80,13 +120,13 @@ def run_agent(settings: Settings, reload: Callable[[], Settings]) -> int:
         AlreadyRunningError: another agent runs on this data directory.
     """
     working: Settings | None = None  # what the agent has run with: what fails after that does not stop it
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # between two lives nobody would act on them
+    wishes = Wishes()
     while True:
         configure_logging(settings.log_level, settings.log_format)
         try:
             with _data_dir(settings.data_dir):
                 _prepare_store(settings.store_url)
-                ending = asyncio.run(_run(settings))
+                ending = asyncio.run(_run(settings, wishes))
         except (StoreError, ListenError, EndpointError, AlreadyRunningError) as error:
             if working is None:
                 raise
@@ -95,11 +135,12 @@ def run_agent(settings: Settings, reload: Callable[[], Settings]) -> int:
                 settings = working
                 continue
             _log.error("cannot go on; trying again", reason=str(error))
-            if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, REOPEN_SECONDS) is not None:
+            time.sleep(REOPEN_SECONDS)
+            if wishes.stop:
                 return 0
             continue
         working = settings
-        if ending is Ending.STOP:
+        if ending in (Ending.STOP, Ending.ENDED):
             return 0
         if ending is Ending.RELOAD:
             try:
@@ -154,21 +195,9 @@ def _data_dir(data_dir: Path) -> Iterator[None]:
         yield
 
 
-async def _run(settings: Settings) -> Ending:
-    """One life of the agent, with one set of settings. Signals wait from its end to the beginning of the next."""
-    ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-    for number in SIGNALS:
-        meaning = Ending.RELOAD if number is signal.SIGHUP else Ending.STOP
-        asyncio.get_running_loop().add_signal_handler(number, _end, ending, meaning)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    try:
-        return await _live(settings, ending)
-    finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-
-
-async def _live(settings: Settings, ending: asyncio.Future[Ending]) -> Ending:
-    """Build every part and let them run until `ending` is told, or one of them ends by itself."""
+async def _run(settings: Settings, wishes: Wishes) -> Ending:
+    """One life of the agent, with one set of settings: builds every part, and ends when that is wished."""
+    ending = asyncio.create_task(wishes.begin().wait(), name="wishes")
     store = await asyncio.to_thread(open_store, settings.store_url)
     own, live = SelfMetrics(__version__), LiveEvents()
     scope = series_scope(store)
@@ -210,15 +239,15 @@ async def _live(settings: Settings, ending: asyncio.Future[Ending]) -> Ending:
             name="http",
         ),
         asyncio.create_task(_upkeep(settings, desk, own), name="upkeep"),
-        asyncio.create_task(_notice_loss(store, lambda: _end(ending, Ending.REOPEN)), name="store"),
+        asyncio.create_task(_notice_loss(store, partial(wishes.ask, Ending.REOPEN)), name="store"),
     ]
     gc.collect()
     gc.freeze()  # what start-up made stays: the collector need not look at it again
+    waiting: list[asyncio.Task[Any]] = [ending, *running]
     try:
-        waiting: list[asyncio.Future[Any]] = [ending, *running]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in running:
+        for task in waiting:
             task.cancel()
         done, late = await asyncio.wait(running, timeout=STOP_SECONDS)
         await asyncio.to_thread(desk.close)
@@ -229,13 +258,9 @@ async def _live(settings: Settings, ending: asyncio.Future[Ending]) -> Ending:
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
-    _log.info("agent stops", reason=ending.result().value if ending.done() else "a part ended")
-    return ending.result() if ending.done() else Ending.STOP
-
-
-def _end(ending: asyncio.Future[Ending], meaning: Ending) -> None:
-    if not ending.done():
-        ending.set_result(meaning)
+    reason = wishes.end()
+    _log.info("agent stops", reason=reason.value)
+    return reason
 
 
 def _sources(

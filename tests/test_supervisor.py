@@ -11,23 +11,28 @@ from buildprof.supervisor import Source, SourceHealth, State, pause_after, super
 
 
 class Observer:
-    """Writes down what it is told."""
+    """Writes down what it is told, and of whom."""
 
     def __init__(self):
         self.ups = []
+        self.of = set()
         self.restarts = self.dropped = self.events = 0
 
     def source_state(self, source, builder, *, up):
+        self.of.add((source, builder))
         self.ups.append(up)
 
     def source_event(self, source, builder, at_ns, count=1):
         assert at_ns > 0
+        self.of.add((source, builder))
         self.events += count
 
     def source_dropped(self, source, count=1):
+        self.of.add(source)
         self.dropped += count
 
     def source_restarted(self, source):
+        self.of.add(source)
         self.restarts += 1
 
 
@@ -182,6 +187,7 @@ async def test_events_and_losses_are_told(health, observer):
     health.dropped(7)
 
     assert (observer.events, observer.dropped) == (5, 7)
+    assert observer.of == {("history", "default"), "history"}
 
 
 async def test_a_failing_source_does_not_stop_the_others(observer, pauses):

@@ -18,7 +18,7 @@ images: each is made from the image that the one before it made. What cannot be 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -85,6 +85,11 @@ class _Run:
     def last(self) -> Container:
         return self.threads[-1].containers[-1]
 
+    def is_busy(self, at_ns: int) -> bool:
+        """Whether something may run in it still."""
+        earlier = self.containers[:-1]
+        return self.last.is_busy(at_ns, is_kept=any(one.destroyed_ns is None for one in earlier))
+
     @property
     def started_ns(self) -> int:
         return self.threads[0].containers[0].created_ns
@@ -150,12 +155,18 @@ class ClassicTracker:
 
     def expire(self, now_ns: int) -> list[Build]:
         """Close builds that have been quiet for long. Those of which no container was seen for sure are forgotten."""
-        quiet = [run for run in self._runs if not run.last.is_busy and run.last_ns + QUIET_NS < now_ns]
+        quiet = [run for run in self._runs if run.last_ns + QUIET_NS < now_ns and not run.is_busy(now_ns)]
         return [build for run in quiet for build in self._close(run, Status.COMPLETED, run.last_ns)]
 
-    def interrupted(self, at_ns: int) -> list[Build]:
-        """The engine stopped or was started anew: no build outlives it, and it says nothing of how they ended."""
-        return [build for run in list(self._runs) for build in self._close(run, Status.CANCELED, at_ns)]
+    @property
+    def running_containers(self) -> list[str]:
+        """The containers at which builds are now, as far as the events tell."""
+        return [run.last.id for run in self._runs if run.last.ended_ns is None]
+
+    def interrupted(self, dead_containers: Collection[str]) -> list[Build]:
+        """Close the builds at containers that run no more: their engine was killed, and never said how they ended."""
+        over = [run for run in self._runs if run.last.ended_ns is None and run.last.id in dead_containers]
+        return [build for run in over for build in self._close(run, Status.CANCELED, run.last_ns)]
 
     def _created(self, event: EngineEvent, answers: Answers) -> list[Build]:
         image = image_answer(answers, event.attributes.get("image", ""))
@@ -187,7 +198,7 @@ class ClassicTracker:
 
     def _later_stage(self, container: Container, image: ImageRecord, fresh: set[str]) -> _Run | None:
         """The build that was active last, if this container can begin its next stage; it gets the container."""
-        run = self._idle(lambda _run: True)
+        run = self._idle(container.created_ns, lambda _run: True)
         if run is None or any((one.image, one.command) == (image.id, container.command) for one in run.containers):
             return None
         copied = [entry.created_ns for entry in image.history if entry.id in fresh]
@@ -264,18 +275,18 @@ class ClassicTracker:
         if image.id in fresh:
             is_copied = text.kind in (Kind.COPY, Kind.ADD) and at_ns - image.created_ns < FRESH_NS
             since_ns = image.created_ns if is_copied else 0
-            return self._idle(lambda run: run.last_ns <= since_ns)
+            return self._idle(at_ns, lambda run: run.last_ns <= since_ns)
         # The last stage came from the cache, though an earlier one ran.
-        return self._idle(lambda run: at_ns - run.last_ns < STAGE_GAP_NS) if is_again else None
+        return self._idle(at_ns, lambda run: at_ns - run.last_ns < STAGE_GAP_NS) if is_again else None
 
     def _maker(self, image: ImageRecord) -> _Run | None:
         """The build whose last container made an image of this history."""
         linked = [(run.last.distance(made), run) for run in self._runs if (made := _made_in(run, image.history))]
         return min(linked, key=lambda pair: pair[0])[1] if linked else None
 
-    def _idle(self, condition: Callable[[_Run], bool]) -> _Run | None:
+    def _idle(self, at_ns: int, condition: Callable[[_Run], bool]) -> _Run | None:
         """Of the builds in which nothing runs, the one that was active last."""
-        idle = [run for run in self._runs if not run.last.is_busy and condition(run)]
+        idle = [run for run in self._runs if not run.is_busy(at_ns) and condition(run)]
         return max(idle, key=lambda run: run.last_ns, default=None)
 
     def _close(

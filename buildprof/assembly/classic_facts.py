@@ -30,12 +30,13 @@ Question = ContainerQuestion | ImageQuestion
 
 @dataclass(frozen=True, slots=True)
 class ContainerRecord:
-    """A container as inspected: the image as its maker named it, its command, its log driver."""
+    """A container as inspected: the image as its maker named it, its command, its log driver, whether it runs."""
 
     id: str
     image: str
     command: tuple[str, ...]
     log_driver: str
+    is_running: bool = False
 
     @property
     def is_classic_build(self) -> bool:

@@ -48,11 +48,18 @@ class Container:
         """When it was done with; None while it runs."""
         return self.destroyed_ns or self.died_ns
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it may run still. One of a metadata instruction never starts, and stays where `--rm=false` was given."""
+    def is_busy(self, at_ns: int, *, is_kept: bool) -> bool:
+        """Whether it may run still.
+
+        One of a metadata instruction never starts, so only its removal tells its end. `is_kept` says that the build
+        removes none (`--rm=false`, the default of docker-py): then, or after a while, it is taken to have ended.
+        """
+        if self.ended_ns is not None:
+            return False
         text = command_text(self.command) if self.command else None
-        return self.ended_ns is None and (text is None or text.kind is Kind.RUN or self.started_ns is not None)
+        if text is None or text.kind is Kind.RUN or self.started_ns is not None:
+            return True
+        return not is_kept and at_ns - self.created_ns < ADJACENT_NS
 
     def made(self, entry: HistoryEntry) -> bool:
         """Whether this container's commit may be that entry: it has its command, and its time is within its life."""

@@ -82,7 +82,7 @@ class VertexFacts:
         return self.error().endswith(_CONTEXT_CANCELED)
 
     def log_lines(self) -> tuple[str, ...]:
-        """The last lines that it wrote, MAX_LOG_LINES at most."""
+        """The last lines that it wrote, MAX_LOG_LINES at most; none once it has ended well."""
         return tuple(self.log_tail.decode("utf-8", "replace").splitlines()[-MAX_LOG_LINES:])
 
 
@@ -107,6 +107,10 @@ class BuildFacts:
             self._observe_status(status)
         for log in update.logs:
             self._observe_log(log)
+        for vertex in update.vertices:
+            has_ended_well = vertex.completed_ns is not None and not vertex.error and not vertex.cached
+            if has_ended_well and vertex.digest in self.vertices:
+                self.vertices[vertex.digest].log_tail.clear()  # only that of a failure is ever shown
 
     def _observe_status(self, status: VertexStatus) -> None:
         vertex = self.vertices.get(status.vertex)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,9 @@ from buildprof.store import queries
 from buildprof.supervisor import SourceHealth
 
 WRITE_SECONDS = 1.0
+REPLAYED_SECONDS = 5
+"""When the events that a stream has to catch up with have come."""
+
 DECISION_SECONDS = 10.0
 """How long to wait for the answer whether the engine keeps a history of BuildKit builds."""
 
@@ -79,6 +83,16 @@ class ClassicCapture:
             if event.type in STORED_TYPES:
                 self._pending.append(event)
 
+    async def _close_interrupted(self) -> None:
+        """End the builds that a killed engine took with it: the events of their ends never come.
+
+        A stream that only broke brings them when it goes on, so this is asked some seconds later.
+        """
+        containers = self._tracker.running_containers
+        dead = [one for one in containers if not ((found := await self._api.inspect_container(one)) and found.is_running)]
+        for build in self._tracker.interrupted(dead):
+            self._desk.live.build_finished(await self._desk.save(build))
+
     async def _decided(self) -> bool:
         give_up = time.monotonic() + DECISION_SECONDS
         while (lacks := self._lacks_history()) is None and time.monotonic() < give_up:
@@ -100,8 +114,10 @@ class ClassicCapture:
         return f"docker_events/{self._builder}"
 
     async def _write_now_and_then(self, cursor: EventCursor) -> None:
-        while True:
+        for second in itertools.count(1):
             await asyncio.sleep(WRITE_SECONDS)
+            if second == REPLAYED_SECONDS:
+                await self._close_interrupted()
             for build in self._tracker.expire(time.time_ns()):
                 self._desk.live.build_finished(await self._desk.save(build))
             await self._write(cursor)

@@ -218,6 +218,7 @@ def _container(found: object) -> ContainerRecord:
         image=str(config.get("Image") or "")[:500],
         command=tuple(str(word)[:_MAX_COMMAND_CHARS] for word in words[:MAX_WORDS]) if isinstance(words, list) else (),
         log_driver=str(log_config.get("Type") or "")[:100],
+        is_running=_mapping(container.get("State") or {}).get("Running") is True,
     )
 
 

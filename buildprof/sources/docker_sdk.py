@@ -21,7 +21,7 @@ from buildprof.sources.endpoint import (
     CONNECT_TIMEOUT_SECONDS,
     Endpoint,
     EndpointError,
-    _dial_ssh,
+    dial_ssh,
     explain_os_error,
 )
 
@@ -38,7 +38,7 @@ class _SshConnection(UnixHTTPConnection):
         self._endpoint = endpoint
 
     def connect(self) -> None:
-        self.sock = _dial_ssh(self._endpoint)
+        self.sock = dial_ssh(self._endpoint)
         self.sock.settimeout(self.timeout)
 
 

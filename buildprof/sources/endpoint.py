@@ -92,7 +92,7 @@ async def open_transport(endpoint: Endpoint, protocol_factory: Callable[[], asyn
                 port = parts.port or (2376 if context else 2375)
                 await loop.create_connection(protocol_factory, parts.hostname or "", port, ssl=context)
             else:
-                await loop.create_unix_connection(protocol_factory, sock=_dial_ssh(endpoint))
+                await loop.create_unix_connection(protocol_factory, sock=dial_ssh(endpoint))
     except TimeoutError as error:
         raise EndpointError(f"{endpoint.url} did not answer within {CONNECT_TIMEOUT_SECONDS:.0f} s") from error
     except OSError as error:
@@ -112,7 +112,7 @@ def explain_os_error(endpoint: Endpoint, error: OSError) -> str:
     return f"cannot reach {endpoint.url}: {error.strerror or error}"
 
 
-def _dial_ssh(endpoint: Endpoint) -> socket.socket:
+def dial_ssh(endpoint: Endpoint) -> socket.socket:
     """The docker client's own way: `docker system dial-stdio` at the far end of an ssh session."""
     parts = urlsplit(endpoint.url)
     ours, theirs = socket.socketpair()
@@ -122,7 +122,9 @@ def _dial_ssh(endpoint: Endpoint) -> socket.socket:
     command += ["--", parts.hostname or "", "docker", "system", "dial-stdio"]
     try:
         with theirs:
-            process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
+            )
     except OSError as error:
         ours.close()
         raise EndpointError(f"cannot start ssh, which {endpoint.url} needs: {error.strerror}") from error

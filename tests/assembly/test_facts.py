@@ -194,6 +194,17 @@ def test_a_log_is_cut_between_lines_so_that_no_half_of_a_secret_is_left():
     assert len(logged(b"x" * 10_000_000, b"\nafter\n").log_tail) < module.MAX_LOG_BYTES
 
 
+def test_the_log_of_a_step_that_ended_well_is_not_kept():
+    facts = facts_of(vertex("a", (1, None)), vertex("b", (1, None)))
+    for digest, error in (("a", ""), ("b", "broken")):
+        facts.observe(
+            StatusUpdate((Vertex(digest, digest, (), False, 1, 2, error),), logs=(VertexLog(digest, b"x\n"),))
+        )
+
+    assert facts.vertices["a"].log_lines() == ()
+    assert facts.vertices["b"].log_lines() == ("x",)
+
+
 def test_a_log_of_no_known_vertex_is_dropped_and_counted():
     facts = BuildFacts()
     facts.observe(StatusUpdate(logs=(VertexLog("a", b"x"),)))

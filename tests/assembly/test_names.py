@@ -22,14 +22,13 @@ def numbered(platform, stage, position, of, text):
     platform=st.just("") | st.tuples(PLATFORMS, TARGETS).map("".join),
     stage=st.just("") | STAGES,
     numbers=st.tuples(st.integers(1, 999), st.integers(1, 999)).map(sorted),
-    keyword=st.sampled_from(["FROM", "RUN", "COPY", "ADD", "WORKDIR"]),
-    command=COMMANDS.filter(lambda command: command[:1].strip() == command[:1]),
+    instruction=st.tuples(st.sampled_from(["FROM", "RUN", "COPY", "ADD", "WORKDIR"]), COMMANDS),
     prefix=st.just("") | STAGES,
 )
 def test_a_name_put_together_by_the_frontends_rule_comes_apart_into_its_parts(
-    platform, stage, numbers, keyword, command, prefix
+    platform, stage, numbers, instruction, prefix
 ):
-    position, of = numbers
+    (position, of), (keyword, command) = numbers, instruction
     name = numbered(platform, stage, position, of, f"{keyword} {command}")
     from_a_client = f"[{prefix} {name[1:]}" if prefix else name
 

@@ -15,6 +15,7 @@ from benchmarks.harness import free_port, stop_agent
 from buildprof.store.connect import open_store
 from buildprof.store.queries import engine_events
 from tests.e2e.agents import build, buildprof, builds, ended, eventually, named, project, whole
+from tests.engines.images import import_base
 
 SLOW = "FROM base\nRUN echo {0} && sleep 1.5\nRUN echo {0} again && sleep 1.5\n"
 
@@ -122,7 +123,9 @@ def test_failed_and_canceled_builds_are_what_they_are(history_engine, shared_age
 
 def test_two_platforms_are_two_chains_of_one_build(engine_28_containerd, shared_agent, tmp_path):
     agent = shared_agent(engine_28_containerd)
-    context = project(tmp_path / "both", "FROM scratch\nCOPY word /word\n", word="both")
+    context = project(
+        tmp_path / "both", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /word\n", amd64="one", arm64="other"
+    )
     found = ended(agent, build(engine_28_containerd, context, "--platform=linux/amd64,linux/arm64", "--tag=e2e-both"))
 
     assert sorted(found["platforms"]) == ["linux/amd64", "linux/arm64"]
@@ -175,26 +178,28 @@ def test_an_engine_without_history_shows_images_and_takes_imports(engine_20, sha
 
 def test_image_events_are_stored(engine_28, shared_agent, tmp_path):
     agent = shared_agent(engine_28)
-    engine_28.docker("tag", "base:latest", "e2e-event:1")
-    engine_28.docker("image", "rm", "e2e-event:1")
+    import_base(engine_28, "e2e-event:1")
+    image = engine_28.docker("image", "inspect", "e2e-event:1", "--format", "{{.Id}}").stdout.strip()
+    engine_28.docker("tag", "e2e-event:1", "e2e-event:2")
+    engine_28.docker("image", "rm", "e2e-event:1", "e2e-event:2")
 
     def stored():
         store = open_store(f"sqlite:///{agent.data_dir / 'buildprof.db'}", create=False)
-        events = [one for one in engine_events(store, limit=100_000) if "e2e-event" in str(one.attributes)]
+        actions = [one.action for one in engine_events(store, limit=100_000) if one.id == image]
         store.dispose()
-        return events if len(events) >= 2 else None
+        return actions if "delete" in actions else None
 
-    assert [event.action for event in eventually(stored)] == ["tag", "untag"]
+    assert sorted(eventually(stored)) == ["delete", "import", "tag", "tag", "untag", "untag"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_agent_with_0_in_the_middle_of_a_build(number, engine_28, agent_on, tmp_path):
     agent = agent_on(engine_28)
-    context = project(tmp_path / "cut", SLOW.format(f"{tmp_path.name} {number}"))
+    context = project(tmp_path / f"cut{number}", SLOW.format(f"{tmp_path.name} {number}"))
     client = subprocess.Popen(
         ["docker", "build", "--network=host", "."], cwd=context, env=engine_28.environment, stderr=subprocess.DEVNULL
     )
-    running = eventually(lambda: next((one for one in builds(agent) if one["project"] == "cut"), None))
+    running = eventually(lambda: next((one for one in builds(agent) if one["project"] == f"cut{number}"), None))
 
     assert stop_agent(agent, number) == 0  # which kills it, and gives another code, where it takes long
 

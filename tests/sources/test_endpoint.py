@@ -30,7 +30,7 @@ class Greeted(asyncio.Protocol):
         if not self.said.done():
             self.said.set_result(data)
 
-    def connection_lost(self, exc):
+    def connection_lost(self, exc):  # noqa: ARG002  # asyncio's signature
         self.closed.set_result(None)
         if not self.said.done():
             self.said.set_result(b"")
@@ -180,17 +180,25 @@ async def test_a_host_that_never_answers_is_given_up(monkeypatch):
                         await result[1].wait_closed()
 
 
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory):
+def make_certificates(directory):
     """An authority's and a server's certificate for localhost, in the files that docker's clients expect."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    directory = tmp_path_factory.mktemp("certificates")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
     command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
     subprocess.run(command, cwd=directory, check=True, capture_output=True)
     shutil.copy(directory / "cert.pem", directory / "ca.pem")
     return directory
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def other_certificates(tmp_path_factory):
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 async def tls_server(directory):
@@ -206,13 +214,10 @@ async def test_tls_proves_both_sides(certificates):
         assert await greeting(parse_endpoint(f"tcp://localhost:{port}", certificates)) == b"hello"
 
 
-async def test_an_engine_with_another_certificate_is_refused(certificates, tmp_path):
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-days", "2"]
-    subprocess.run([*command, "-keyout", "key.pem", "-out", "cert.pem"], cwd=tmp_path, check=True, capture_output=True)
-    shutil.copy(tmp_path / "cert.pem", tmp_path / "ca.pem")
+async def test_an_engine_with_another_certificate_is_refused(certificates, other_certificates):
     async with await tls_server(certificates) as server:
         port = server.sockets[0].getsockname()[1]
-        assert "cannot reach" in await refusal(parse_endpoint(f"tcp://localhost:{port}", tmp_path))
+        assert "cannot reach" in await refusal(parse_endpoint(f"tcp://localhost:{port}", other_certificates))
 
 
 async def test_certificates_that_are_missing_or_none_are_told_so(tmp_path):

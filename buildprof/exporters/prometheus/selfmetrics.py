@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Counter as CounterMetric
@@ -80,9 +80,9 @@ class SelfMetrics:
 
     def render(self, *, openmetrics: bool) -> str:
         """The families fed by the agent as text, OpenMetrics without the final `# EOF`."""
-        if openmetrics:
-            return cast(bytes, generate_openmetrics(self._registry)).decode().removesuffix("# EOF\n")
-        return generate_latest(self._registry).decode()  # type: ignore[no-untyped-call]  # typed but for this
+        generate = generate_openmetrics if openmetrics else generate_latest
+        text: bytes = generate(self._registry)
+        return text.decode().removesuffix("# EOF\n")
 
     def _get(self, name: str, kind: type[M]) -> M:
         metric = self._metrics[name]

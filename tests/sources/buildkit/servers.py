@@ -19,7 +19,7 @@ class BuildKit(ControlBase):
         self.events = events
         self.updates = updates
 
-    async def Info(self, stream):
+    async def Info(self, stream):  # noqa: N802  # the service's own name, as those below
         await stream.recv_message()
         if self.version is None:
             raise GRPCError(Status.UNIMPLEMENTED, "unknown method Info")
@@ -27,19 +27,19 @@ class BuildKit(ControlBase):
             raise self.version
         await stream.send_message(wire.InfoResponse(buildkitVersion=wire.BuildkitVersion(version=self.version)))
 
-    async def ListenBuildHistory(self, stream):
+    async def ListenBuildHistory(self, stream):  # noqa: N802
         request = await stream.recv_message()
         for event in self.events:
             await stream.send_message(event)
         if not request.EarlyExit:
             await asyncio.Event().wait()
 
-    async def Status(self, stream):
+    async def Status(self, stream):  # noqa: N802
         await stream.recv_message()
         for update in self.updates:
             await stream.send_message(update)
 
-    async def DiskUsage(self, stream):
+    async def DiskUsage(self, stream):  # noqa: N802
         await stream.recv_message()
         await stream.send_message(wire.DiskUsageResponse(record=[wire.UsageRecord(ID="a", Size=5)]))
 
