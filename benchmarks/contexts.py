@@ -24,7 +24,7 @@ def thirty_steps(directory: Path, pause_seconds: float = 0.0) -> Path:
     return _write(directory, lines)
 
 
-def loud(directory: Path, stages: int = 4, megabytes: int = 80) -> Path:
+def loud(directory: Path, stages: int = 4, megabytes: int = 60) -> Path:
     """RUNs that write as fast as the engine reads, all at once.
 
     BuildKit passes on 200 KiB a second of a step's log, 2 MiB in all, and drops the rest (moby/buildkit

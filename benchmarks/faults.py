@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +65,7 @@ RUN sleep {STEP_SECONDS}
 BUILD_SECONDS = 3 * STEP_SECONDS + 1.0
 
 _DAY_SECONDS = 86_400
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 @dataclass(slots=True)
@@ -175,17 +175,17 @@ def restart_the_engine(stage: Scene, rounds: int) -> None:
         stage.scrape()
 
 
-def step_the_clock(stage: Scene, clock_file: Path) -> None:
+def step_the_clock(stage: Scene, clock_file: Path, days: Sequence[int]) -> None:
     """The agent's clock, which libfaketime reads from a file, forward and back by days: as it runs, and between runs."""
-    for days in (3, -3, 0, 40, -40, 0):
+    for days_off in days:
         building = stage.begin_build()
         time.sleep(BUILD_SECONDS / 2)
-        set_clock(clock_file, days)
+        set_clock(clock_file, days_off)
         building.wait()
         stage.build()
         stage.scrape()
         stage.kill_agent()
-        set_clock(clock_file, -days)
+        set_clock(clock_file, -days_off)
         stage.build()
         stage.start_agent()
     set_clock(clock_file, 0)
@@ -257,7 +257,7 @@ def _damage_now(stage: Scene) -> list[str]:
     found += [
         f"{build.status}, and the engine does not know it: {build.ref}"
         for build in builds
-        if build.ref not in known and build.status != "canceled"
+        if build.ref not in known and build.status != "canceled" and build.source == "buildkit"
     ]
     if counted != len(builds):
         found.append(f"{counted:g} builds counted, {len(builds)} stored")
@@ -283,7 +283,7 @@ def is_up(agent: Agent) -> bool:
 
 def fake_clock(clock_file: Path) -> dict[str, str]:
     """The environment of an agent whose clock `set_clock` sets; MeasurementError without libfaketime."""
-    if not _FAKETIME.exists():
+    if _FAKETIME is None:
         raise MeasurementError("libfaketime is not installed (Debian: apt-get install libfaketime)")
     set_clock(clock_file, 0)
     return {
@@ -329,7 +329,7 @@ def main(arguments: list[str]) -> int:
             results += told("store deleted", stage)
         clock_file = directory / "clock"
         with scene(engine, directory / "clock-stepped", fake_clock(clock_file)) as stage:
-            step_the_clock(stage, clock_file)
+            step_the_clock(stage, clock_file, (3, -3, 0, 40, -40, 0))
             results += told("clock stepped 12 times", stage)
         with small_disk(directory / "full", 8 * 1024 * 1024) as full, scene(engine, full) as stage:
             fill_the_disk(stage)

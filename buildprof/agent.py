@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import Engine as SqlEngine
 
 from buildprof import __version__
+from buildprof.assembly.redact import make_redactor
 from buildprof.capture.buildkit import Builder, BuildkitCapture
 from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.classic import ClassicCapture
@@ -44,6 +45,9 @@ from buildprof.web.server import ListenError, is_loopback, serve
 RETENTION_SECONDS = 3600.0
 STORE_SIZE_SECONDS = 30.0
 STORE_LOOK_SECONDS = 2.0
+NICENESS = 10
+"""Builds come first: where they need every core, a profile is late rather than a build slow."""
+
 STOP_SECONDS = 4.0
 REOPEN_SECONDS = 2.0
 """How long to wait before a life that could not begin is tried again."""
@@ -121,6 +125,8 @@ def run_agent(settings: Settings, reload: Callable[[], Settings]) -> int:
     """
     working: Settings | None = None  # what the agent has run with: what fails after that does not stop it
     wishes = Wishes()
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     while True:
         configure_logging(settings.log_level, settings.log_format)
         try:
@@ -208,14 +214,8 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
         max_targets=settings.max_targets,
         on_write=own.store_written,
     )
-    desk = Desk(
-        ingest,
-        live,
-        buildx_dirs=settings.buildx_dirs,
-        patterns=settings.redact,
-        allow_build_args=settings.allow_build_args,
-        key=redaction_key(settings.data_dir),
-    )
+    redactor = make_redactor(redaction_key(settings.data_dir), settings.redact, settings.allow_build_args)
+    desk = Desk(ingest, live, settings.buildx_dirs, redactor)
     sources, captures = _sources(settings, desk, own, scope)
     state = AppState(
         store=store,
@@ -226,14 +226,25 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
         version=__version__,
         loopback_only=is_loopback(settings.listen),
     )
-    _log.info("agent starts", version=__version__, docker_host=settings.docker_host, data_dir=str(settings.data_dir))
+    listening = asyncio.Event()  # before that the agent may still have to say that it cannot
+
+    def on_listening(url: str) -> None:
+        told = {"version": __version__, "docker_host": settings.docker_host, "data_dir": str(settings.data_dir)}
+        _log.info("agent starts", url=url, **told)
+        listening.set()
+
+    async def follow() -> None:
+        await listening.wait()
+        await supervise(sources)
+
+    await asyncio.to_thread(state.stored_series.refresh)  # the first scrape of a large store need not wait for it
     running = [
-        asyncio.create_task(supervise(sources), name="supervisor"),
+        asyncio.create_task(follow(), name="supervisor"),
         asyncio.create_task(
             serve(
                 create_app(state),
                 settings.listen,
-                on_listening=lambda url: _log.info("listening", url=url),
+                on_listening=on_listening,
                 on_stopping=live.close,
             ),
             name="http",

@@ -35,7 +35,9 @@ async def _run_checks(settings: Settings) -> list[Check]:
         main = parse_endpoint(settings.docker_host, settings.docker_cert_dir)
         checks += await _engine_checks(main)
     except EndpointError as error:
-        checks.append(Check("docker engine", CheckStatus.MISSING, str(error), "set docker_host to the engine's address"))
+        checks.append(
+            Check("docker engine", CheckStatus.MISSING, str(error), "set docker_host to the engine's address")
+        )
     for url in settings.builders:
         try:
             checks.append(await _buildkit_check(f"builder {url}", parse_endpoint(url)))
@@ -54,7 +56,9 @@ async def _engine_checks(main: Endpoint) -> list[Check]:
         return [Check("docker engine", CheckStatus.MISSING, str(error), "start docker, or give --docker-host")]
     store = "containerd image store" if info.containerd_store else f"{info.storage_driver} image store"
     return [
-        Check("docker engine", CheckStatus.OK, f"Docker {info.version}, {store}, API {info.api_version}", observes=False),
+        Check(
+            "docker engine", CheckStatus.OK, f"Docker {info.version}, {store}, API {info.api_version}", observes=False
+        ),
         Check("docker events", CheckStatus.OK, "images, prunes and classic builds are seen"),
         await _buildkit_check("buildkit", main),
     ]
@@ -82,7 +86,7 @@ async def _buildkit_check(name: str, endpoint: Endpoint) -> Check:
 
 
 def _buildx_checks(buildx_dirs: tuple[Path, ...]) -> Iterator[Check]:
-    """buildx' local state is what ties a build to its directory."""
+    """The local state of buildx is what ties a build to its directory."""
     readable = [path for path in buildx_dirs if os.access(path / "refs", os.R_OK | os.X_OK)]
     if readable:
         places = ", ".join(str(path) for path in readable[:5])
@@ -102,5 +106,7 @@ def _store_check(settings: Settings) -> Check:
     try:
         open_store(settings.store_url).dispose()
     except StoreError as error:
-        return Check("store", CheckStatus.MISSING, str(error), "choose another --data-dir or --database-url", observes=False)
+        return Check(
+            "store", CheckStatus.MISSING, str(error), "choose another --data-dir or --database-url", observes=False
+        )
     return Check("store", CheckStatus.OK, f"usable, in {settings.data_dir}", observes=False)

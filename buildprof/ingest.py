@@ -65,6 +65,10 @@ class Ingest:
         self._known.setdefault(project, set()).add(target)
         return finished
 
+    def set_generation(self, builder: str, ref: str, generation: int) -> None:
+        """Note that the engine amended a stored build's record in nothing that matters here."""
+        self._writer.set_generation(builder, ref, generation)
+
     def project_name(self, directory: str, preferred: str) -> str:
         """The name of the project in a directory: the preferred one, made longer where another directory has it."""
         return self._writer.claim_project_name(directory, preferred)

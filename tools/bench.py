@@ -29,6 +29,8 @@ def run(name: str) -> tuple[str, list[str]]:
             print(f"  {line}", end="", flush=True)
             if "ratio" in line:
                 results.append(line.strip())
+    if process.returncode == 0 and any("  MISS" in line for line in results):
+        return _VERDICTS[1], results
     return _VERDICTS.get(process.returncode, f"BROKEN (exit code {process.returncode})"), results
 
 

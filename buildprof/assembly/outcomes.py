@@ -64,7 +64,7 @@ def _outcome(vertex: VertexFacts, *, is_cacheable: bool, inputs: Iterable[Outcom
         return Outcome.CANCELED if vertex.was_canceled() or not vertex.error() else Outcome.FAILED
     if not is_cacheable:
         return Outcome.NONE if vertex.runs or vertex.cached else Outcome.SKIPPED
-    if executed:
+    if executed and not _was_loaded(vertex):
         return Outcome.MISS
     if not vertex.cached:
         return Outcome.SKIPPED
@@ -72,6 +72,17 @@ def _outcome(vertex: VertexFacts, *, is_cacheable: bool, inputs: Iterable[Outcom
     if inferred and any(outcome in _BROKEN for outcome in inputs):
         return Outcome.SKIPPED
     return Outcome.HIT
+
+
+def _was_loaded(vertex: VertexFacts) -> bool:
+    """Whether its result came from the cache. What is not cached after that is the pull of its layers, when needed.
+
+    Seen with cache from a registry: a cache load of some length, then intervals in which layers came.
+    """
+    return any(
+        run.cached and not run.error and run.completed_ns is not None and run.completed_ns > run.started_ns
+        for run in vertex.runs.values()
+    )
 
 
 def as_neighbour(ref: str, created_ns: int, vertices: Mapping[str, VertexFacts]) -> Neighbour:

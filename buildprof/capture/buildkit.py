@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 from grpclib.const import Status as GrpcStatus
@@ -94,6 +95,7 @@ class BuildkitCapture:
         self._finished: dict[str, BuildInputs] = {}
         self._finishing = asyncio.Semaphore(FINISHED_AT_ONCE)
         self._engine = Engine("docker", "")
+        cache.is_busy = lambda: bool(self._active)
 
     async def run(self, health: SourceHealth) -> None:
         """Follow until the connection ends.
@@ -106,11 +108,11 @@ class BuildkitCapture:
         try:
             self._engine = await self.builder.engine(version)
             # The store first: what it has as running and the engine then does not know will never end.
-            stored = await asyncio.to_thread(queries.stored_generations, self._desk.ingest.engine, self.builder.name)
+            running = await asyncio.to_thread(self._running_in_store)
             history = [record async for record in listen(channel, early_exit=True)]
             health.up()
             async with asyncio.TaskGroup() as group:
-                reading = group.create_task(self._read_history(channel, history, stored))
+                reading = group.create_task(self._read_history(channel, history, running))
                 helpers = [group.create_task(self._cache.run(channel, self._use_reading)), reading]
                 async for record in listen(channel):
                     health.event()
@@ -120,7 +122,7 @@ class BuildkitCapture:
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         except (GRPCError, StreamTerminatedError, ConnectionError) as error:
-            raise EndpointError(f"lost {self.builder.endpoint.url}: {error or type(error).__name__}") from error
+            raise EndpointError(f"lost {self.builder.endpoint.url}: {str(error) or type(error).__name__}") from error
         finally:
             self._active.clear()
             self._on_running(self.builder.name, 0)
@@ -197,7 +199,12 @@ class BuildkitCapture:
         if before is not None:
             # The engine amends a record a few seconds later, when it has written the build's trace.
             uploaded = await _uploaded(channel, before, record)
-            await self._amend(record.ref, lambda inputs: replace(inputs, record=record, uploaded=uploaded))
+            if uploaded != before.uploaded:
+                await self._amend(record.ref, lambda inputs: replace(inputs, record=record, uploaded=uploaded))
+                return
+            self._finished[record.ref] = replace(self._finished[record.ref], record=record)
+            generation = partial(self._desk.ingest.set_generation, self.builder.name, record.ref, record.generation)
+            await self._desk.write(generation)
             return
         active = self._active.pop(record.ref, None)
         self._on_running(self.builder.name, len(self._active))
@@ -277,13 +284,17 @@ class BuildkitCapture:
             del self._recent[next(iter(self._recent))]
 
     async def _read_history(
-        self, channel: BuildkitChannel, history: Sequence[BuildRecord], stored: dict[str, tuple[Status, int]]
+        self, channel: BuildkitChannel, history: Sequence[BuildRecord], running: Sequence[str]
     ) -> None:
         """Take in what ended while nobody watched, the oldest first, then close what will never end.
 
-        `stored` is what the store had before the engine told its history.
+        `running` are refs that the store had as running before the engine told its history.
         """
         ended = sorted((one for one in history if one.state is RecordState.COMPLETE), key=lambda one: one.created_ns)
+        since_ns = ended[0].created_ns if ended else time.time_ns()
+        stored = await asyncio.to_thread(
+            queries.stored_generations, self._desk.ingest.engine, self.builder.name, since_ns=since_ns
+        )
         missing = []
         for record in ended:
             status, generation = stored.get(record.ref, (Status.RUNNING, -1))
@@ -292,7 +303,7 @@ class BuildkitCapture:
                 missing.append(record)
         for start in range(0, len(missing), HISTORY_CHUNK):
             await self._read_chunk(channel, missing[start : start + HISTORY_CHUNK], ended)
-        await self._close_interrupted(stored, {one.ref for one in history})
+        await self._close_interrupted(running, {one.ref for one in history})
         if missing:
             _log.info("history read", builder=self.builder.name, builds=len(missing))
         self.ready.set()
@@ -315,10 +326,14 @@ class BuildkitCapture:
                 uploaded = await _uploaded(channel, inputs, record)
                 await self._save_assembled(replace(inputs, usage=usage, uploaded=uploaded))
 
-    async def _close_interrupted(self, stored: dict[str, tuple[Status, int]], known: set[str]) -> None:
+    def _running_in_store(self) -> list[str]:
+        running = queries.list_builds(self._desk.ingest.engine, queries.BuildFilter(status=Status.RUNNING, limit=None))
+        return [build.ref for build in running if build.builder == self.builder.name]
+
+    async def _close_interrupted(self, running: Sequence[str], known: set[str]) -> None:
         """End the builds that the store has as running and the engine does not know: it was restarted meanwhile."""
-        for ref, (status, _) in stored.items():
-            if status is Status.RUNNING and ref not in known:
+        for ref in running:
+            if ref not in known:
                 build = await asyncio.to_thread(
                     queries.find_build, self._desk.ingest.engine, ref, builder=self.builder.name
                 )
@@ -381,5 +396,5 @@ def _first(errors: BaseExceptionGroup) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, (GRPCError, StreamTerminatedError, ConnectionError)):
-        return EndpointError(f"lost the connection to BuildKit: {error or type(error).__name__}")
+        return EndpointError(f"lost the connection to BuildKit: {str(error) or type(error).__name__}")
     return error

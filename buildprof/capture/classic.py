@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from buildprof.assembly.classic import ClassicTracker
+from buildprof.assembly.redact import REDACTED, looks_secret
 from buildprof.capture.desk import Desk
 from buildprof.model.build import Engine
 from buildprof.model.events import EngineEvent
@@ -81,7 +83,7 @@ class ClassicCapture:
             for build in self._tracker.fold(event, answers):
                 self._desk.live.build_finished(await self._desk.save(build))
             if event.type in STORED_TYPES:
-                self._pending.append(event)
+                self._pending.append(self._without_secrets(event))
 
     async def _close_interrupted(self) -> None:
         """End the builds that a killed engine took with it: the events of their ends never come.
@@ -89,13 +91,23 @@ class ClassicCapture:
         A stream that only broke brings them when it goes on, so this is asked some seconds later.
         """
         containers = self._tracker.running_containers
-        dead = [one for one in containers if not ((found := await self._api.inspect_container(one)) and found.is_running)]
+        dead = [
+            one for one in containers if not ((found := await self._api.inspect_container(one)) and found.is_running)
+        ]
         for build in self._tracker.interrupted(dead):
             self._desk.live.build_finished(await self._desk.save(build))
 
+    def _without_secrets(self, event: EngineEvent) -> EngineEvent:
+        """The event as it may be stored: its attributes hold the image's labels."""
+        attributes = {
+            name: REDACTED if looks_secret(name) else self._desk.redact(value)
+            for name, value in event.attributes.items()
+        }
+        return replace(event, attributes=attributes)
+
     async def _decided(self) -> bool:
         give_up = time.monotonic() + DECISION_SECONDS
-        while (lacks := self._lacks_history()) is None and time.monotonic() < give_up:
+        while (lacks := self._lacks_history()) is None and time.monotonic() < give_up:  # noqa: ASYNC110  # asked of another source
             await asyncio.sleep(0.05)
         return lacks is True
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from buildprof.assembly.build import build_arguments, text_digest
 from buildprof.assembly.projects import How, KnownProject, Placement, TreeFacts, place
 from buildprof.assembly.provenance import MAX_DOCKERFILE_BYTES
-from buildprof.assembly.redact import Redactor, make_redactor
+from buildprof.assembly.redact import Redactor
 from buildprof.ingest import Ingest
 from buildprof.model.build import Build
 from buildprof.model.events import BuildRecord, LocalState
@@ -30,6 +30,7 @@ from buildprof.store.errors import StoreError
 
 T = TypeVar("T")
 
+COMPOSE_PROJECT = "label:com.docker.compose.project"
 REMEMBERED_REFS = 256
 RETRY_SECONDS = 2.0
 """How long to wait before a store that could not be written is tried again."""
@@ -64,28 +65,24 @@ class RefusedError(Exception):
 class Live(Protocol):
     """Who is told what happens now: the HTTP face's event stream."""
 
-    def build_started(self, build: Build) -> None: ...
-    def step_finished(self, build: Build, step: Step) -> None: ...
-    def build_finished(self, build: Build) -> None: ...
+    def build_started(self, build: Build) -> None:
+        """A build was seen to run."""
+
+    def step_finished(self, build: Build, step: Step) -> None:
+        """A step of a running build ended."""
+
+    def build_finished(self, build: Build) -> None:
+        """A build ended, and is stored."""
 
 
 class Desk:
     """Places builds in projects, makes their redactors, and writes them; all writing is done in one thread."""
 
-    def __init__(
-        self,
-        ingest: Ingest,
-        live: Live,
-        *,
-        buildx_dirs: tuple[Path, ...],
-        patterns: tuple[str, ...],
-        allow_build_args: tuple[str, ...],
-        key: bytes,
-    ) -> None:
+    def __init__(self, ingest: Ingest, live: Live, buildx_dirs: tuple[Path, ...], redactor: Redactor) -> None:
         self.ingest = ingest
         self.live = live
         self._buildx_dirs = buildx_dirs
-        self._redactor = make_redactor(key, patterns, allow_build_args)
+        self._redactor = redactor
         self._disk: dict[str, _Disk] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._is_writable = True
@@ -144,7 +141,9 @@ class Desk:
                 del self._disk[next(iter(self._disk))]
         text = dockerfile_text or disk.dockerfile_text
         placement = place(record, disk.local_state, disk.tree, await self._known_project(text))
-        if placement.directory and placement.how is not How.DOCKERFILE:
+        # A compose project is one whatever the directories of its services; other names belong to a directory.
+        is_compose = placement.project == record.frontend_attrs.get(COMPOSE_PROJECT)
+        if placement.directory and placement.how is not How.DOCKERFILE and not is_compose:
             name = await self.write(lambda: self.ingest.project_name(placement.directory, placement.project))
             placement = replace(placement, project=name)
         return placement, text

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import Engine as StoreEngine
@@ -39,7 +39,7 @@ class _Found:
 
     record: BuildRecord
     facts: BuildFacts
-    provenance: Provenance = Provenance()
+    provenance: Provenance = field(default_factory=Provenance)
     local_state: LocalState | None = None
     client_prefix: str = ""
 

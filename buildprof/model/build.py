@@ -101,7 +101,7 @@ class Summary:
 
     @property
     def hit_ratio(self) -> float | None:
-        """hits / (hits + misses); None when there are none. Shared steps count in neither."""
+        """The share of hits in hits and misses; None when there are none. Shared steps count in neither."""
         looked_up = self.cache_hits + self.cache_misses
         return self.cache_hits / looked_up if looked_up else None
 

@@ -115,6 +115,8 @@ def local_state_of(ref: str, document: Any, builder: str = "") -> LocalState | N
     dockerfile_path = _entry(document, "DockerfilePath", str, "")
     if not context_path or not _is_plain_path(context_path) or not _is_plain_path(dockerfile_path):
         return None
+    if context_path.endswith("/-"):
+        context_path = "-"  # standard input, of which buildx 0.13 makes a path (seen)
     group_id = _entry(document, "GroupRef", str, "")
     return LocalState(
         ref=ref,

@@ -87,6 +87,15 @@ class Writer:
                 self._count(connection, to_count, scope)
         return {(build.builder, build.ref) for build, _ in to_count.values()}
 
+    def set_generation(self, builder: str, ref: str, generation: int) -> None:
+        """Note that the engine amended a build's record in nothing that we keep; a lower generation changes nothing."""
+        table = schema.builds
+        where = (
+            (table.c.builder == key_text(builder)) & (table.c.ref == key_text(ref)) & (table.c.generation < generation)
+        )
+        with self._transaction() as connection:
+            connection.execute(table.update().where(where).values(generation=generation))
+
     def apply_contributions(self, contributions: Iterable[Contribution], *, scope: str) -> None:
         """Change the series of `scope` by what does not come from a build."""
         with self._transaction() as connection:

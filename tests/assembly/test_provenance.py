@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from buildprof.assembly.provenance import Provenance, ProvenanceError, StepFacts, merge_provenances, parse_provenance
@@ -192,6 +192,9 @@ PREDICATE = shape(
 )
 
 
+@example(b'{"buildConfig": {"digestMapping": {"a": [], "b": {}, "c": null, "d": 1}}}')
+@example(b'{"buildConfig": {"llbDefinition": [[], {"id": {}, "resourceUsage": {"samples": [[], {"cpuStat": 1}]}}]}}')
+@example(b'{"materials": [[], {"digest": [], "uri": {}}, {"digest": {"sha256": {}}}]}')
 @given(
     (PREDICATE | shape(predicate=PREDICATE) | VALUES).map(lambda document: json.dumps(document).encode()) | st.binary()
 )

@@ -14,21 +14,18 @@ def steps_of(document, kind):
     return [step for step in document["steps"] if step["kind"] == kind]
 
 
-def test_the_pull_of_a_base_has_bytes_and_seconds(history_engine, shared_agent, registry, tmp_path):
+def test_the_pull_of_a_base_has_bytes_and_seconds(history_engine, engine_20, shared_agent, registry, tmp_path):
     agent = shared_agent(history_engine)
     base = f"{registry.address}/e2e/base-{history_engine.name}:1"
     source = project(tmp_path / "base", f"FROM base\nRUN {BIG}\n")
-    build(history_engine, source, f"--tag={base}")
-    history_engine.docker("push", base)
-    history_engine.docker("image", "rm", base)
-    history_engine.docker("builder", "prune", "--all", "--force", "--filter=until=1s", check=False)
+    engine_20.docker("build", "--network=host", "-t", base, ".", cwd=source, DOCKER_BUILDKIT="0")
+    engine_20.docker("push", base)
     context = project(tmp_path / "pulls", f"FROM {base}\nRUN ls -l /big\n")
 
-    found = ended(agent, build(history_engine, context, "--pull"))
+    found = ended(agent, build(history_engine, context))
 
-    assert found["summary"]["base_pull_seconds"] is not None
-    moved = sum(step["transferred_bytes"] or 0 for step in found["steps"] if step["kind"] in ("from", "run"))
-    assert moved >= 4096 * 1024
+    assert found["summary"]["base_pull_seconds"] > 0
+    assert steps_of(found, "from")[0]["transferred_bytes"] >= 4096 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +51,7 @@ def test_cache_is_exported_by_one_engine_and_used_by_another(
     )
 
     exporting = shared_agent(engine_28_containerd)
-    ref = build(engine_28_containerd, context, f"--cache-to={cache},mode=max")
+    ref = build(engine_28_containerd, context, "--pull", f"--cache-to={cache},mode=max")
     exported = ended(exporting, ref)
     export = steps_of(exported, "cache_export")[0]
 
@@ -66,7 +63,7 @@ def test_cache_is_exported_by_one_engine_and_used_by_another(
 
     importing = shared_agent(other_engine)
     (context / "word").write_text("2")
-    imported = ended(importing, build(other_engine, context, f"--cache-from={cache}"))
+    imported = ended(importing, build(other_engine, context, "--pull", f"--cache-from={cache}"))
 
     assert imported["summary"]["cache_import_seconds"] is not None
     assert imported["options"]["cache_from"]

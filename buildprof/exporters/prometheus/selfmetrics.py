@@ -86,7 +86,8 @@ class SelfMetrics:
 
     def _get(self, name: str, kind: type[M]) -> M:
         metric = self._metrics[name]
-        assert isinstance(metric, kind)  # the catalog and this file agree, or it is a bug
+        if not isinstance(metric, kind):
+            raise TypeError(f"{name} is not a {kind.__name__} in the catalog")
         return metric
 
 
