@@ -289,7 +289,7 @@ def fake_clock(clock_file: Path) -> dict[str, str]:
     return {
         "LD_PRELOAD": str(_FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(clock_file),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_CACHE_DURATION": "1",  # seconds after which the file is read again
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
 

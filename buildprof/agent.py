@@ -327,14 +327,19 @@ def _unready(sources: list[Source], captures: list[BuildkitCapture]) -> str | No
 
 
 async def _upkeep(settings: Settings, desk: Desk, own: SelfMetrics) -> None:
-    """Delete what is past its retention, and look how large the store is."""
+    """Delete what is past its retention, and look how large the store is.
+
+    A clock that is set forward while the agent runs makes no build older.
+    """
     next_deletion = time.monotonic()
+    clock_lead_ns = time.time_ns() - time.monotonic_ns()
     while True:
         try:
             own.store_size(await asyncio.to_thread(queries.store_size_bytes, desk.ingest.engine))
             if time.monotonic() >= next_deletion:
                 next_deletion = time.monotonic() + RETENTION_SECONDS
-                horizon_ns = time.time_ns() - settings.retention_days * NANOSECONDS_PER_DAY
+                now_ns = min(time.time_ns(), time.monotonic_ns() + clock_lead_ns)
+                horizon_ns = now_ns - settings.retention_days * NANOSECONDS_PER_DAY
                 if deleted := await desk.write(partial(desk.ingest.delete_older_than, horizon_ns)):
                     _log.info("old builds deleted", builds=deleted, retention_days=settings.retention_days)
         except (StoreError, RefusedError) as error:

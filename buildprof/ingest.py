@@ -43,6 +43,7 @@ class Ingest:
         self._limits = (max_projects, max_targets)
         self._known = {project: set(targets) for project, targets in queries.label_values(engine, scope).items()}
         self._on_write = on_write
+        self._names: dict[str, str] = {}
 
     def close(self) -> None:
         """Give the writer's connection back."""
@@ -71,7 +72,9 @@ class Ingest:
 
     def project_name(self, directory: str, preferred: str) -> str:
         """The name of the project in a directory: the preferred one, made longer where another directory has it."""
-        return self._writer.claim_project_name(directory, preferred)
+        if directory not in self._names:
+            self._names[directory] = self._writer.claim_project_name(directory, preferred)
+        return self._names[directory]
 
     def add(self, changes: list[Contribution]) -> None:
         """Add to the totals what comes from no build."""

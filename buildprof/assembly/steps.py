@@ -16,8 +16,10 @@ from buildprof.assembly.provenance import Provenance, StepFacts
 from buildprof.assembly.sizes import index_usage, run_description, stored_bytes
 from buildprof.model.cache import CacheUsage
 from buildprof.model.step import CACHEABLE_KINDS, Interval, Kind, Layer, Outcome, Step
+from buildprof.model.text import clean
 
 MAX_COMMAND_CHARS = 4_000
+MAX_WORD_CHARS = 200
 _DIGEST_TRANSFER = re.compile(r"sha256:[0-9a-f]{64}")
 _LAYER_UPLOAD = "writing layer "
 _RUN_FLAGS = re.compile(r"^(?:--[a-z]+=\S*\s+)+")
@@ -104,7 +106,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
                 layer=_layer(facts, sizes),
                 stored_bytes=stored_bytes(records, _record_names(vertex, place, context), span),
                 resources=facts.resources,
-                error=context.redact(error)[:MAX_COMMAND_CHARS] if error else None,
+                error=clean(context.redact(error), MAX_COMMAND_CHARS) if error else None,
             )
         )
     steps.sort(key=lambda step: (step.started_ns is None, step.started_ns or 0))
@@ -136,11 +138,12 @@ def _place(vertex: VertexFacts, name: VertexName, context: StepContext) -> _Plac
     shown = without_client_prefix(vertex.name, context.client_prefix)
     instruction = _instruction(vertex.digest, name, context) if name.position is not None else None
     if instruction is None or instruction.keyword.upper() != name.instruction:
-        command = context.redact(name.command)[:MAX_COMMAND_CHARS]
-        return _Place(name, None, context.redact(shown)[:MAX_COMMAND_CHARS], command)
+        shown, command = (clean(context.redact(text), MAX_COMMAND_CHARS) for text in (shown, name.command))
+        name = replace(name, stage=clean(name.stage, MAX_WORD_CHARS), platform=clean(name.platform, MAX_WORD_CHARS))
+        return _Place(name, None, shown, command)
     if (instruction.stage, instruction.position) != (name.stage, name.position) and instruction.position is not None:
         name = replace(name, stage=instruction.stage, position=instruction.position, of=instruction.of)
-    command = context.redact_written(instruction.command)[:MAX_COMMAND_CHARS]
+    command = clean(context.redact_written(instruction.command), MAX_COMMAND_CHARS)
     return _Place(name, instruction, _display_name(name, command), command)
 
 

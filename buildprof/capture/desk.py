@@ -31,6 +31,9 @@ from buildprof.store.errors import StoreError
 T = TypeVar("T")
 
 COMPOSE_PROJECT = "label:com.docker.compose.project"
+COMPOSE_CALL_NS = 1_000_000_000
+"""One call of compose starts its builds within this time."""
+
 REMEMBERED_REFS = 256
 RETRY_SECONDS = 2.0
 """How long to wait before a store that could not be written is tried again."""
@@ -45,6 +48,15 @@ class _Disk:
     local_state: LocalState | None = None
     tree: TreeFacts | None = None
     dockerfile_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _ComposeBuild:
+    """A build of a compose project, and the group that it was put in."""
+
+    project: str
+    created_ns: int
+    group: str
 
 
 def redaction_key(data_dir: Path) -> bytes:
@@ -84,6 +96,7 @@ class Desk:
         self._buildx_dirs = buildx_dirs
         self._redactor = redactor
         self._disk: dict[str, _Disk] = {}
+        self._compose_builds: dict[str, _ComposeBuild] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._is_writable = True
 
@@ -142,11 +155,28 @@ class Desk:
         text = dockerfile_text or disk.dockerfile_text
         placement = place(record, disk.local_state, disk.tree, await self._known_project(text))
         # A compose project is one whatever the directories of its services; other names belong to a directory.
-        is_compose = placement.project == record.frontend_attrs.get(COMPOSE_PROJECT)
+        compose_project = record.frontend_attrs.get(COMPOSE_PROJECT, "")
+        is_compose = placement.project == compose_project
+        if compose_project and not placement.group:
+            placement = replace(placement, group=self._compose_group(record, compose_project))
         if placement.directory and placement.how is not How.DOCKERFILE and not is_compose:
             name = await self.write(lambda: self.ingest.project_name(placement.directory, placement.project))
             placement = replace(placement, project=name)
         return placement, text
+
+    def _compose_group(self, record: BuildRecord, project: str) -> str:
+        """The call that a build is part of, where compose notes none (2.26): that of a build which began with it."""
+        if (known := self._compose_builds.get(record.ref)) is None:
+            together = (
+                one
+                for one in self._compose_builds.values()
+                if one.project == project and abs(one.created_ns - record.created_ns) <= COMPOSE_CALL_NS
+            )
+            group = next((one.group for one in together), record.ref)
+            known = self._compose_builds[record.ref] = _ComposeBuild(project, record.created_ns, group)
+            while len(self._compose_builds) > REMEMBERED_REFS:
+                del self._compose_builds[next(iter(self._compose_builds))]
+        return known.group
 
     def _read_disk(self, ref: str) -> _Disk:
         local_state = read_local_state(self._buildx_dirs, ref)

@@ -76,6 +76,7 @@ def test_without_an_engine_the_agent_says_so_once_and_waits_for_one(kind, agent_
         assert check.returncode == 1
         assert b"missing" in check.stdout
         assert check.stderr == b""
+        assert agent.log.count("source down") == 2
         if kind == "missing":
             status, body = agent.get("/-/ready")
             assert status == 503
@@ -87,7 +88,6 @@ def test_without_an_engine_the_agent_says_so_once_and_waits_for_one(kind, agent_
 
     assert stop_agent(agent) == 0
     assert "Traceback" not in agent.log
-    assert agent.log.count("source down") == 2
 
 
 @pytest.fixture

@@ -46,9 +46,7 @@ def test_compose_services_are_targets_of_one_project_and_one_group(history_engin
     found = of_project(agent, "e2eshop", count=2)
 
     assert set(found) == {"web", "worker"}
-    assert found["web"]["group"] == found["worker"]["group"]
-    if history_engine.suite != "trixie":  # compose 2.26 notes no groups
-        assert found["web"]["group"] is not None
+    assert found["web"]["group"] == found["worker"]["group"] is not None
 
 
 def test_bake_targets_are_a_group(history_engine, shared_agent, tmp_path):

@@ -148,7 +148,9 @@ async def _record(socket: Path, scenario: Scenario, known: set[str]) -> list[lis
     channel, _ = await connect(parse_endpoint(f"unix://{socket}"))
     try:
         records = [one for one in await _records(channel) if one["record"]["Ref"] not in known]
-        usage = MessageToDict(await ControlStub(channel).DiskUsage(DiskUsageRequest()), preserving_proto_field_name=True)
+        usage = MessageToDict(
+            await ControlStub(channel).DiskUsage(DiskUsageRequest()), preserving_proto_field_name=True
+        )
         recordings = []
         for record in sorted(records, key=lambda one: str(one["record"]["CreatedAt"])):
             lines: list[dict[str, Any]] = [{"scenario": scenario.name, "files": scenario.files}, record]
