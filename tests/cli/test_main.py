@@ -14,7 +14,7 @@ from buildprof import __version__
 from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.failure import _EXIT_CODES, describe_failure
 from buildprof.cli.main import COMMANDS, EXAMPLES, cli
-from tests.cli.conftest import REPOSITORY, Run, clean_environment
+from tests.cli.conftest import Run, clean_environment
 
 
 def test_the_version_is_that_of_the_distribution(run: Run) -> None:
