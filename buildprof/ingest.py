@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 
@@ -24,7 +23,7 @@ def _unheard(_seconds: float) -> None:
 class Ingest:
     """Writes builds of one agent, or of one import. Blocks on the database: call it from the writer's thread.
 
-    `scope` names the series that this process adds to; of several agents on one PostgreSQL each has its own.
+    `scope` names the series that this process adds to: the agent's id, since several agents may share a PostgreSQL.
     `on_write` is told the seconds that each write took.
     """
 
@@ -76,6 +75,10 @@ class Ingest:
             self._names[directory] = self._writer.claim_project_name(directory, preferred)
         return self._names[directory]
 
+    def builder_name(self, address: str, preferred: str) -> str:
+        """The name of the builder that this agent follows at an address."""
+        return self._writer.claim_builder_name(f"{self.scope} {address}", preferred)
+
     def add(self, changes: list[Contribution]) -> None:
         """Add to the totals what comes from no build."""
         self._timed(lambda: self._writer.apply_contributions(changes, scope=self.scope))
@@ -93,8 +96,3 @@ class Ingest:
         started = time.perf_counter()
         write()
         self._on_write(time.perf_counter() - started)
-
-
-def series_scope(engine: Engine) -> str:
-    """Whose totals these are: "" in a store of our own, the host's name in a PostgreSQL that agents share."""
-    return "" if engine.dialect.name == "sqlite" else socket.gethostname()

@@ -66,7 +66,7 @@ def classic_build(ending: Ending, stages: Sequence[Stage], redact: Callable[[str
     times = [at for one in steps for at in (one.started_ns, one.completed_ns) if at is not None]
     platform = stages[-1].image.platform
     return Build(
-        ref=f"classic-{_hash(ending.builder, ending.run_id)}",
+        ref=_hash(ending.builder, ending.run_id),
         builder=ending.builder,
         engine=ending.engine,
         source=Source.CLASSIC,
@@ -90,7 +90,7 @@ def buildkit_image(ending: Ending, image: ImageRecord, redact: Callable[[str], s
     """
     project, target = _place(image.labels, redact)
     return Build(
-        ref=f"image-{_hash(ending.builder, ending.run_id)}",
+        ref=_hash("image", ending.builder, ending.run_id),
         builder=ending.builder,
         engine=ending.engine,
         source=Source.BUILDKIT,
@@ -144,4 +144,5 @@ def _arguments(stages: Iterable[Stage]) -> dict[str, str | None]:
 
 
 def _hash(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
+    """A ref as long as BuildKit's: the same for the same run, whenever its events are read."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:25]

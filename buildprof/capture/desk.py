@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -57,17 +54,6 @@ class _ComposeBuild:
     project: str
     created_ns: int
     group: str
-
-
-def redaction_key(data_dir: Path) -> bytes:
-    """The key of the hashes that stand for build-argument values: made once, kept for the owner's eyes."""
-    path = data_dir / "redaction.key"
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-    return path.read_bytes()
 
 
 class RefusedError(Exception):

@@ -18,9 +18,9 @@ from buildprof.assembly.progress import record_of, split_by_build
 from buildprof.assembly.projects import TreeFacts, place
 from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
 from buildprof.assembly.redact import Redactor, make_redactor
-from buildprof.capture.desk import redaction_key
 from buildprof.config import Settings
-from buildprof.ingest import Ingest, series_scope
+from buildprof.data_dir import agent_id, redaction_key
+from buildprof.ingest import Ingest
 from buildprof.model.build import UNKNOWN_PROJECT, Build, Engine, Source
 from buildprof.model.events import BuildRecord, LocalState
 from buildprof.sources.build_archive import ArchivedBuild, read_build_archive
@@ -57,7 +57,7 @@ def import_file(settings: Settings, path: Path | None, project: str | None, targ
     found = _read(path)
     store = open_store(settings.store_url)
     ingest = Ingest(
-        store, scope=series_scope(store), max_projects=settings.max_projects, max_targets=settings.max_targets
+        store, scope=agent_id(settings.data_dir), max_projects=settings.max_projects, max_targets=settings.max_targets
     )
     redactor = make_redactor(redaction_key(settings.data_dir), settings.redact, settings.allow_build_args)
     try:

@@ -18,7 +18,7 @@ _EXIT_CODES = {
     "buildprof.store.errors.Ambiguous": EXIT_USAGE,
     "buildprof.store.errors.StoreError": EXIT_UNREACHABLE,
     "buildprof.sources.endpoint.EndpointError": EXIT_UNREACHABLE,
-    "buildprof.agent.AlreadyRunningError": EXIT_UNREACHABLE,
+    "buildprof.data_dir.AlreadyRunningError": EXIT_UNREACHABLE,
     "buildprof.sources.import_file.ImportFormatError": EXIT_USAGE,
     "buildprof.web.server.ListenError": EXIT_USAGE,
 }

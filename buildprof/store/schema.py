@@ -204,6 +204,15 @@ cursors = Table(
     sqlite_with_rowid=False,
 )
 
+# What each followed builder is called, by who follows it and where it is.
+builders = Table(
+    "builders",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    sqlite_with_rowid=False,
+)
+
 projects = Table(
     "projects",
     metadata,

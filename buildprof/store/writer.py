@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Column, Connection, Engine, select
 
 from buildprof.model.build import Build, Status
 from buildprof.model.events import EngineEvent
@@ -134,16 +135,29 @@ class Writer:
 
         `preferred` if it is free, else with as many of the directory's parents before it as make it unique.
         """
-        table, directory = schema.projects, clean(directory)
+        directory = clean(directory)
+        return self._claim(schema.projects.c.directory, directory, candidate_names(directory, clean(preferred)))
+
+    def claim_builder_name(self, address: str, preferred: str) -> str:
+        """Give the builder at an address its name: the same for ever, and no other's; `preferred`, or numbered."""
+        preferred = clean(preferred)
+        names = (preferred if number == 1 else f"{preferred}-{number}" for number in itertools.count(1))
+        return self._claim(schema.builders.c.address, clean(address), names)
+
+    def _claim(self, key: Column[str], value: str, candidates: Iterator[str]) -> str:
+        """Return the name that stands beside a key, else the first candidate that no other key has."""
+        name_of = key.table.c.name
         with self._transaction() as connection:
-            known = connection.execute(select(table.c.name).where(table.c.directory == directory)).scalar()
+            known = connection.execute(select(name_of).where(key == value)).scalar()
             if known is not None:
                 return str(known)
-            for name in candidate_names(directory, clean(preferred)):
-                if connection.execute(select(table.c.name).where(table.c.name == name)).scalar() is None:
-                    connection.execute(table.insert().values(directory=directory, name=name))
+            for name in candidates:
+                if connection.execute(select(name_of).where(name_of == name)).scalar() is None:
+                    connection.execute(
+                        schema.metadata.tables[str(key.table)].insert().values({key.name: value, "name": name})
+                    )
                     return name
-        raise AssertionError("candidate names never end")
+        raise AssertionError("candidates never end")
 
     def delete_older_than(self, horizon_ns: int) -> int:
         """Delete builds that started before a time, and events, Dockerfiles and step histories last seen before it.

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,11 @@ from buildprof.sources.buildkit.wire.control_pb2 import BuildHistoryRequest, Dis
 from buildprof.sources.endpoint import parse_endpoint
 from tests.engines.engine import Engine, running_engine
 from tests.engines.images import import_base
+from tests.engines.registry import running_registry
 
 DIRECTORY = Path(__file__).parent / "buildkit"
+FILES_PORT = 18735
+"""Where the context's files are served, for ADD of a URL: the same in every recording, as a Dockerfile's text is."""
 
 STAGES = """\
 ARG BASE=base
@@ -74,6 +80,20 @@ COPY --from=slow / /slow
 """
 SLOW = "FROM base\nRUN sleep 0.1\nRUN sleep 60\nRUN echo never\n"
 PLATFORMS = "FROM scratch AS files\nCOPY a.txt /a\nFROM scratch\nCOPY --from=files /a /b\nCOPY package.json /\n"
+MOUNTS = """\
+FROM base AS only
+ARG DB_PASS=sesame9
+ENV PLACE=open1envvalue
+RUN echo $DB_PASS > /db
+RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t sleep 0.1; echo $DB_PASS > /c/db
+COPY a.txt /x/$PLACE
+RUN ["sh", "-c", "echo exec form > /exec"]
+SHELL ["/bin/sh", "-ec"]
+RUN echo other shell > /shell
+"""
+REMOTE = f"FROM base\nADD http://127.0.0.1:{FILES_PORT}/package.json /remote/\nRUN cat /remote/package.json > /seen\n"
+TWINS = "FROM base\nRUN sleep 5; echo twins > /twins\nRUN echo after > /after\n"
+PULLED = "FROM base\nRUN seq 1 100000 > /large\nRUN cat /large > /twice\nCOPY a.txt /\n"
 SHARED = "FROM base AS common\nRUN sleep 0.5; echo common\nFROM common AS {0}\nRUN echo {0}\n"
 BAKE = """\
 group "default" { targets = ["one", "two", "three"] }
@@ -128,6 +148,40 @@ def canceled(engine: Engine, context: Path) -> None:
     client.wait(30)
 
 
+def remote(engine: Engine, context: Path) -> None:
+    """A build that fetches a file of the context by HTTP."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(context))
+    with ThreadingHTTPServer(("127.0.0.1", FILES_PORT), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        build()(engine, context)
+        server.shutdown()
+
+
+def twins(engine: Engine, context: Path) -> None:
+    """Two equal builds at once, of which the one that began is interrupted while the step that they share runs."""
+    command = ["docker", "buildx", "build", "--network=host", "."]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(command, cwd=context, env=engine.environment, **quiet)  # type: ignore[call-overload]
+    time.sleep(1.5)
+    second = subprocess.Popen(command, cwd=context, env=engine.environment, **quiet)  # type: ignore[call-overload]
+    time.sleep(1.5)
+    first.send_signal(2)
+    first.wait(30)
+    second.wait(30)
+
+
+def pulled(engine: Engine, context: Path) -> None:
+    """A build whose cache, and the layers of its hits, come from a registry."""
+    with running_registry() as registry:
+        image = f"{registry.address}/app:cache"
+        build("--build-arg=BUILDKIT_INLINE_CACHE=1", f"--tag={image}")(engine, context)
+        engine.docker("push", image)
+        engine.docker("image", "rm", image)
+        engine.docker("builder", "prune", "--all", "--force")
+        (context / "a.txt").write_text("changed\n")
+        build(f"--cache-from=type=registry,ref={image}", "--tag=app:pulled")(engine, context)
+
+
 _COMMON = {"package.json": "{}\n", "a.txt": "a\n"}
 _BAKE_FILES = {f"Dockerfile.{name}": SHARED.format(name) for name in ("one", "two", "three")} | {"bake.hcl": BAKE}
 _ARGUMENT = ("--build-arg", "TOKEN=correct-horse", "--tag", "app:stages")
@@ -139,6 +193,12 @@ SCENARIOS = (
     Scenario("cache-key-failed", {"Dockerfile": KEY_FAILED}, build(check=False), ("docker-26", "docker-28")),
     Scenario("canceled", {"Dockerfile": SLOW}, canceled),
     Scenario("platforms", {"Dockerfile": PLATFORMS, **_COMMON}, build("--platform=linux/amd64,linux/arm64"), ("docker-28-containerd",)),
+    Scenario("mounts", {"Dockerfile": MOUNTS, **_COMMON}, build()),
+    Scenario("mounts-failed", {"Dockerfile": MOUNTS + "RUN set -x; : $DB_PASS; exit 3\n", **_COMMON}, build(check=False), ("docker-26", "docker-28")),
+    Scenario("remote-cold", {"Dockerfile": REMOTE, **_COMMON}, remote, ("docker-28",)),
+    Scenario("remote-warm", {"Dockerfile": REMOTE, **_COMMON}, remote, ("docker-28",), before=remote),
+    Scenario("twins", {"Dockerfile": TWINS}, twins, ("docker-28",)),
+    Scenario("pulled", {"Dockerfile": PULLED, **_COMMON}, pulled, ("docker-26", "docker-28")),
     Scenario("bake-shared", _BAKE_FILES, bake, ("docker-28", "docker-28-containerd")),
 )  # fmt: skip
 

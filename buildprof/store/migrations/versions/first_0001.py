@@ -160,6 +160,12 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "builders",
+        sa.Column("address", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False, unique=True),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "projects",
         sa.Column("directory", sa.Text, primary_key=True),
         sa.Column("name", sa.Text, nullable=False, unique=True),
