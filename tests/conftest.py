@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 
 import pytest
 
-pytest_plugins = ["tests.engines.fixtures"]
+pytest_plugins = ["tests.engines.fixtures", "tests.postgres"]
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 

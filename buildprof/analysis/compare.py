@@ -58,7 +58,8 @@ class StepPair:
 class Comparison:
     """Two builds and their steps, in the reading order of the later build; what went stands before what followed it.
 
-    `difference_seconds` sums over all steps: it is work, not wall time, since steps run side by side.
+    There are no pairs if the steps of either build are not known. `difference_seconds` sums over all steps: it is work,
+    not wall time, since steps run side by side.
     """
 
     before: Build
@@ -66,8 +67,10 @@ class Comparison:
     pairs: tuple[StepPair, ...]
 
     @property
-    def difference_seconds(self) -> float:
-        """The summed difference of all steps whose times are known, seconds."""
+    def difference_seconds(self) -> float | None:
+        """The summed difference of all steps whose times are known, seconds; None if the steps are not known."""
+        if not self.pairs:
+            return None
         return sum(pair.difference_seconds or 0.0 for pair in self.pairs)
 
 
@@ -80,6 +83,8 @@ def step_size_bytes(step: Step) -> int | None:
 
 def compare_builds(before: Build, after: Build) -> Comparison:
     """Align the steps of two builds: by identity, then stage and text, then stage and position, then name."""
+    if not before.steps or not after.steps:
+        return Comparison(before, after, ())
     partners: dict[str, Step] = {}
     keys: tuple[Callable[[Step], Hashable], ...] = (_by_identity, _by_text, _by_position, _by_name)
     for key in keys:
@@ -157,7 +162,7 @@ def compare_document(comparison: Comparison) -> Document:
     return {
         "before": build_document(comparison.before, with_steps=False),
         "after": build_document(comparison.after, with_steps=False),
-        "difference_seconds": round(comparison.difference_seconds, 9),
+        "difference_seconds": _rounded(comparison.difference_seconds),
         "steps": [
             {
                 "name": pair.step.name,

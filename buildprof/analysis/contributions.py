@@ -160,7 +160,7 @@ def _gauges(build: Build, at_ns: int, where: Mapping[str, str]) -> Iterator[Cont
     values: list[tuple[str, float | None]] = [
         ("last_build_timestamp_seconds", at_ns / 1e9),
         ("last_build_success", float(build.status is Status.COMPLETED)),
-        ("last_build_duration_seconds", _amount(build.duration_seconds)),
+        ("last_build_duration_seconds", None if build.duration_seconds is None else _amount(build.duration_seconds)),
         ("last_build_cacheable_steps", build.summary.cacheable_steps),
         ("last_build_cache_hits", build.summary.cache_hits),
         ("image_size_bytes", image.size_bytes if image else None),

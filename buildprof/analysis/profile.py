@@ -8,13 +8,15 @@ from dataclasses import replace
 from buildprof.analysis.savings import with_savings
 from buildprof.analysis.summary import summarize
 from buildprof.analysis.timeline import with_critical_path
-from buildprof.model.build import Build
+from buildprof.model.build import UNKNOWN_PROJECT, Build
 
 
 def profiled(build: Build, executed_seconds: Mapping[str, Sequence[float]]) -> Build:
     """The build with its steps' savings and slack, and its summary.
 
-    `executed_seconds` maps a step's identity to its executed durations in earlier builds, the newest first.
+    `executed_seconds` maps a step's identity to its executed durations in earlier builds, the newest first. Builds that
+    could not be placed are no history of each other: they may be of different projects.
     """
-    steps, critical_path_seconds = with_critical_path(with_savings(build.steps, executed_seconds))
+    history = {} if build.project == UNKNOWN_PROJECT else executed_seconds
+    steps, critical_path_seconds = with_critical_path(with_savings(build.steps, history))
     return replace(build, steps=steps, summary=summarize(steps, critical_path_seconds))

@@ -13,8 +13,10 @@ def summarize(steps: Sequence[Step], critical_path_seconds: float | None = None)
     """The figures of a build with these steps.
 
     Executed seconds are those of missed steps. Saved seconds are None if there were hits and none is known; where
-    some are known they are the sum of those.
+    some are known they are the sum of those. Without steps nothing is known: no build has none.
     """
+    if not steps:
+        return Summary(critical_path_seconds=critical_path_seconds)
     hits = [step for step in steps if step.outcome is Outcome.HIT]
     saved = [step.saved_seconds for step in hits if step.saved_seconds is not None]
     return Summary(

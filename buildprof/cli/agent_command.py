@@ -16,7 +16,6 @@ from buildprof.cli.options import Where, where_options
     examples=(
         "buildprof agent",
         "buildprof agent --docker-host ssh://builder --data-dir /srv/buildprof",
-        "BUILDPROF_WATCH='[\"/home/me/shop\"]' buildprof agent",
     ),
 )
 @click.option("--docker-host", metavar="URL", help="The engine to observe: unix://, tcp:// or ssh://.")
@@ -27,7 +26,7 @@ from buildprof.cli.options import Where, where_options
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A project directory to watch; repeatable.",
+    hidden=True,  # nothing watches yet
 )
 @click.option("--retention-days", type=int, metavar="N", help="Delete builds older than that.  [default: 90]")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
@@ -37,7 +36,8 @@ def command(*, where: Where, **flags: object) -> None:
     """Watch a Docker Engine and profile every build on it.
 
     It runs in the foreground; SIGTERM ends it, SIGHUP makes it read its
-    settings again. It needs to reach the engine's socket and no more.
+    settings again. It needs to reach the engine's socket, and reads
+    ~/.docker/buildx to tell which project a build is of.
     """
     settings = where.settings(for_engine=True, **flags)
 

@@ -80,18 +80,16 @@ def builds_table(builds: Sequence[Build], now_ns: int, width: int) -> list[Line]
 
 
 def _row(build: Build, now_ns: int, ref_length: int) -> list[Span]:
-    from buildprof.cli.profile import STATUS_STYLES, build_label
+    from buildprof.cli.profile import STATUS_STYLES, build_label, shown_seconds
 
-    seconds, summary = build.duration_seconds, build.summary
-    if seconds is None:
-        seconds = max(now_ns - build.started_ns, 0) / 1e9
+    seconds, summary = shown_seconds(build, now_ns), build.summary
     size = build.image.size_bytes if build.image else None
     return [
         (clean(build.ref, 100)[:ref_length], ""),
         (build_label(build), "bold"),
         (build.status.value, STATUS_STYLES[build.status]),
         (short_age((now_ns - build.started_ns) / 1e9), ""),
-        (short_duration(seconds), ""),
+        (UNKNOWN if seconds is None else short_duration(seconds), ""),
         (UNKNOWN if summary.hit_ratio is None else f"{summary.hit_ratio:.0%}", ""),
         (UNKNOWN if summary.saved_seconds is None else short_duration(summary.saved_seconds), ""),
         (UNKNOWN if size is None else short_size(size), ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buildprof.analysis.compare import Comparison, StepPair
 from buildprof.cli.lines import Line, Span, cut, table
-from buildprof.cli.profile import SHORT_REF, STATUS_STYLES, build_label
+from buildprof.cli.profile import SHORT_REF, STATUS_STYLES, build_label, status_phrase
 from buildprof.cli.waterfall import OUTCOME_LABELS, step_name, step_place
 from buildprof.model.build import Build
 from buildprof.model.step import Step
@@ -18,12 +18,13 @@ _MARKS = {"added": ("+", "green"), "removed": ("-", "red"), "outcome": ("!", "bo
 
 def difference(comparison: Comparison, now_ns: int, width: int, *, show_all: bool = False) -> list[Line]:
     """Both heads, the sums, then the steps that differ (all of them with `show_all`)."""
-    lines = [
-        _head("before", comparison.before, now_ns, width),
-        _head("after", comparison.after, now_ns, width),
-        [("differs   ", "dim"), (cut(_sums(comparison), width - 10), "")],
-        [],
-    ]
+    lines = [_head("before", comparison.before, now_ns, width), _head("after", comparison.after, now_ns, width)]
+    if sums := _sums(comparison):
+        lines.append([("differs   ", "dim"), (cut(sums, width - 10), "")])
+    lines.append([])
+    for key, build in (("earlier", comparison.before), ("later", comparison.after)):
+        if not build.steps:
+            return [*lines, [(f"   no steps are known of the {key} build", "dim")]]
     shown = [pair for pair in comparison.pairs if show_all or _is_notable(pair)]
     if not shown:
         return [*lines, [("   every step is as it was", "dim")]]
@@ -39,9 +40,7 @@ def difference(comparison: Comparison, now_ns: int, width: int, *, show_all: boo
 
 
 def _head(key: str, build: Build, now_ns: int, width: int) -> Line:
-    seconds = build.duration_seconds
-    took = "running" if seconds is None else f"{build.status.value} in {human_duration(seconds)}"
-    rest = f"  {took}  {human_age((now_ns - build.started_ns) / 1e9)}"
+    rest = f"  {status_phrase(build, now_ns)}  {human_age((now_ns - build.started_ns) / 1e9)}"
     name = cut(f"{clean(build.ref, 100)[:SHORT_REF]}  {build_label(build)}", max(width - 10 - len(rest), 8))
     return [(f"{key:<10}", "dim"), (name, "bold"), (rest, STATUS_STYLES[build.status])]
 
@@ -51,7 +50,8 @@ def _sums(comparison: Comparison) -> str:
     parts = []
     if before.duration_seconds is not None and after.duration_seconds is not None:
         parts.append(f"{_signed(after.duration_seconds - before.duration_seconds)} in all")
-    parts.append(f"{_signed(comparison.difference_seconds)} of work in the steps")
+    if comparison.difference_seconds is not None:
+        parts.append(f"{_signed(comparison.difference_seconds)} of work in the steps")
     if before.image and after.image and before.image.size_bytes is not None and after.image.size_bytes is not None:
         grown = after.image.size_bytes - before.image.size_bytes
         parts.append(f"{'+' if grown > 0 else ''}{human_size(grown)} of image")

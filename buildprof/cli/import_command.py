@@ -15,7 +15,7 @@ from buildprof.cli.options import Where, json_option, where_options
     "import",
     cls=DocumentedCommand,
     examples=(
-        "docker build --progress=rawjson . |& buildprof import - --project shop",
+        "docker buildx build --progress=rawjson . 2>&1 | buildprof import -",
         "buildprof import build.dockerbuild",
     ),
 )

@@ -10,6 +10,7 @@ from buildprof.analysis.misses import root_misses
 from buildprof.cli.lines import Line, cut, shorten, wrap
 from buildprof.cli.waterfall import step_name, step_place, waterfall
 from buildprof.model.build import DEFAULT_TARGET, Build, Image, Status, Summary
+from buildprof.model.document import saved_seconds_unknown_hits
 from buildprof.model.step import Outcome, Step
 from buildprof.model.text import (
     clean,
@@ -20,7 +21,9 @@ from buildprof.model.text import (
     plural,
 )
 
-SHORT_REF = 8
+SHORT_REF = 12
+"""How much of a ref is shown where the store was not asked how much of it is unique."""
+
 LOG_LINES = 10
 _KEY = 10
 
@@ -30,16 +33,29 @@ STATUS_STYLES = {
     Status.CANCELED: "magenta",
     Status.RUNNING: "bold cyan",
 }
+_PHRASES = {
+    Status.COMPLETED: ("completed", "in"),
+    Status.FAILED: ("FAILED", "after"),
+    Status.CANCELED: ("canceled", "after"),
+    Status.RUNNING: ("running", "for"),
+}
 
 
 def profile(  # noqa: PLR0913  # the moment, the paper and the choices, all of them plain
-    build: Build, previous: Build | None, now_ns: int, width: int, *, fold: bool = True, max_lines: int | None = None
+    build: Build,
+    previous: Build | None,
+    now_ns: int,
+    width: int,
+    *,
+    ref: str = "",
+    fold: bool = True,
+    max_lines: int | None = None,
 ) -> list[Line]:
     """All that `show` prints. `previous` is the last build of the same target before this one, for the growth.
 
-    Without `fold` nothing is left out: every internal step, every log line kept. `max_lines` bounds the height.
+    `ref` is as much of the build's ref as tells it apart, where that is known. Without `fold` nothing is left out: every internal step, every log line kept. `max_lines` bounds the height.
     """
-    head = [*_what_happened(build, now_ns, width), *_what_it_means(build, previous, width)]
+    head = [*_what_happened(build, ref or build.ref[:SHORT_REF], now_ns, width), *_what_it_means(build, previous, width)]
     if not build.steps:
         return [*head, [], [("   no steps are known of this build", "dim")]]
     foot = _foot(build, width, fold=fold)
@@ -53,18 +69,23 @@ def build_label(build: Build) -> str:
     return project if build.target == DEFAULT_TARGET else f"{project}/{clean(build.target, 200)}"
 
 
-def _what_happened(build: Build, now_ns: int, width: int) -> list[Line]:
-    seconds = build.duration_seconds
-    if seconds is None:
-        seconds = max(now_ns - build.started_ns, 0) / 1e9
-    phrase = {
-        Status.COMPLETED: f"completed in {human_duration(seconds)}",
-        Status.FAILED: f"FAILED after {human_duration(seconds)}",
-        Status.CANCELED: f"canceled after {human_duration(seconds)}",
-        Status.RUNNING: f"running for {human_duration(seconds)}",
-    }[build.status]
+def status_phrase(build: Build, now_ns: int) -> str:
+    """How the build stands and how long it took: "completed in 41.8 s", "running for 3.0 s"."""
+    seconds, (done, word) = shown_seconds(build, now_ns), _PHRASES[build.status]
+    return f"{done}, time not known" if seconds is None else f"{done} {word} {human_duration(seconds)}"
+
+
+def shown_seconds(build: Build, now_ns: int) -> float | None:
+    """How long the build took, or has taken so far; None for one that ended and of which only the end is known."""
+    if build.status is Status.RUNNING:
+        return max(now_ns - build.started_ns, 0) / 1e9
+    return build.duration_seconds
+
+
+def _what_happened(build: Build, shown_ref: str, now_ns: int, width: int) -> list[Line]:
+    phrase = status_phrase(build, now_ns)
     when = "" if build.completed_ns is None else human_age((now_ns - build.completed_ns) / 1e9)
-    ref = f"ref {clean(build.ref, 100)[:SHORT_REF]}   builder {shorten(build.builder, 24)}"
+    ref = f"ref {clean(shown_ref, 100)}   builder {shorten(build.builder, 24)}"
     tail = f"  {phrase}" + (f"  {when}" if when else "")
     label = shorten(build_label(build), width - cell_len(tail))
     first: Line = [(label, "bold"), (f"  {phrase}", STATUS_STYLES[build.status])]
@@ -77,7 +98,7 @@ def _what_happened(build: Build, now_ns: int, width: int) -> list[Line]:
 
 def _what_it_means(build: Build, previous: Build | None, width: int) -> list[Line]:
     said = [
-        ("cache", _cache(build.summary)),
+        ("cache", _cache(build)),
         ("image", _image(build.image, previous.image if previous else None)),
         ("moved", _moved(build.summary)),
         ("asked", _asked(build)),
@@ -93,16 +114,18 @@ def _said(key: str, text: str, width: int) -> Line:
     return [(f"{key:<{_KEY}}", "dim"), (cut(text, width - _KEY), "")]
 
 
-def _cache(summary: Summary) -> str:
-    looked_up = summary.cache_hits + summary.cache_misses
-    if not looked_up:
+def _cache(build: Build) -> str:
+    summary = build.summary
+    if not summary.looked_up:
         return ""
-    parts = [f"{summary.cache_hits} of {looked_up} {plural(looked_up, 'step')} hit"]
-    if summary.saved_seconds is not None and summary.cache_hits:
-        parts.append(f"saved about {human_duration(summary.saved_seconds)}")
-    elif summary.cache_hits:
+    parts = [f"{summary.cache_hits} of {summary.looked_up} {plural(summary.looked_up, 'step')} hit"]
+    if summary.cache_hits and summary.saved_seconds is None:
         parts.append("savings not known yet")
-    if summary.cache_misses:
+    elif summary.cache_hits and summary.saved_seconds is not None:
+        saved, unknown = human_duration(summary.saved_seconds), saved_seconds_unknown_hits(build)
+        rest = f"saved at least {saved} ({unknown} {plural(unknown, 'hit')} not known yet)" if unknown else ""
+        parts.append(rest or f"saved about {saved}")
+    if summary.cache_misses and summary.executed_seconds is not None:
         parts.append(f"misses cost {human_duration(summary.executed_seconds)}")
     return " · ".join(parts)
 

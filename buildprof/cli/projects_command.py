@@ -73,7 +73,7 @@ def _row(figures: TargetFigures) -> list[Span]:
         (str(figures.builds), ""),
         (str(figures.failures), "red" if figures.failures else ""),
         (UNKNOWN if figures.hit_ratio is None else f"{figures.hit_ratio:.0%}", ""),
-        (short_duration(figures.executed_seconds), ""),
+        (UNKNOWN if figures.executed_seconds is None else short_duration(figures.executed_seconds), ""),
         (UNKNOWN if usual is None else short_duration(usual), ""),
         _trend(figures.trend),
         (UNKNOWN if size is None else short_size(size), ""),

@@ -81,7 +81,12 @@ def _follow(engine: Engine, build: Build, *, fold: bool) -> Build:
 def _lines(engine: Engine, build: Build, *, fold: bool, max_lines: int | None = None) -> list[Line]:
     from buildprof.cli.lines import output_width
     from buildprof.cli.profile import profile
+    from buildprof.model.build import UNKNOWN_PROJECT
     from buildprof.store.queries import previous_build
+    from buildprof.store.short_ref import short_ref
 
-    previous = previous_build(engine, build) if build.image is not None else None
-    return profile(build, previous, time.time_ns(), output_width(), fold=fold, max_lines=max_lines)
+    # Builds that could not be placed are not compared: they may be of different projects.
+    is_comparable = build.image is not None and build.project != UNKNOWN_PROJECT
+    previous = previous_build(engine, build) if is_comparable else None
+    ref = short_ref(engine, build.ref)
+    return profile(build, previous, time.time_ns(), output_width(), ref=ref, fold=fold, max_lines=max_lines)

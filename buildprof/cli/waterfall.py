@@ -73,11 +73,12 @@ def waterfall(build: Build, now_ns: int, width: int, *, fold: bool = True, max_r
     bar = left - name
     end_ns = now_ns if build.completed_ns is None else build.completed_ns
     total_ns = max(end_ns - build.started_ns, 1)
+    has_scale = build.completed_ns is None or build.duration_seconds is not None
 
     headings = (
         f"   {pad('step', name)}  {pad('cache', cache)} {pad('time', time, 'right')} {pad('size', size, 'right')}  "
     )
-    lines: list[Line] = [[(headings + _scale(total_ns, bar), "dim")]]
+    lines: list[Line] = [[((headings + _scale(total_ns, bar)) if has_scale else headings.rstrip(), "dim")]]
     for row, shown in zip(rows, names, strict=True):
         if row.heading:
             lines.append([(f"   {cut(row.name, width - 3)}", "dim")])
@@ -89,7 +90,7 @@ def waterfall(build: Build, now_ns: int, width: int, *, fold: bool = True, max_r
             (pad(row.label[0], cache), row.label[1]),
             (f" {pad(row.time, time, 'right')} {pad(row.size, size, 'right')}  ", ""),
         ]
-        if row.started_ns is not None:
+        if row.started_ns is not None and has_scale:
             ended_ns = end_ns if row.completed_ns is None else row.completed_ns
             start, end = ((at - build.started_ns) / total_ns for at in (row.started_ns, ended_ns))
             line.append((draw_bar(start, end, bar), "" if row.label[1] == "dim" else row.label[1]))

@@ -83,13 +83,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures of a build, all derived from its steps. None is unknown."""
+    """Figures of a build, all derived from its steps. None is unknown: a build whose steps are not known has no figures.
+
+    `steps` counts those that are known.
+    """
 
     steps: int = 0
-    cacheable_steps: int = 0
-    cache_hits: int = 0
-    cache_misses: int = 0
-    executed_seconds: float = 0.0
+    cacheable_steps: int | None = None
+    cache_hits: int | None = None
+    cache_misses: int | None = None
+    executed_seconds: float | None = None
     saved_seconds: float | None = None
     critical_path_seconds: float | None = None
     context_bytes: int | None = None
@@ -100,10 +103,14 @@ class Summary:
     base_pull_seconds: float | None = None
 
     @property
+    def looked_up(self) -> int | None:
+        """Hits and misses; shared steps are neither."""
+        return None if self.cache_hits is None or self.cache_misses is None else self.cache_hits + self.cache_misses
+
+    @property
     def hit_ratio(self) -> float | None:
-        """The share of hits in hits and misses; None when there are none. Shared steps count in neither."""
-        looked_up = self.cache_hits + self.cache_misses
-        return self.cache_hits / looked_up if looked_up else None
+        """The share of hits in hits and misses; None when there are none."""
+        return self.cache_hits / self.looked_up if self.cache_hits is not None and self.looked_up else None
 
 
 @dataclass(frozen=True, slots=True)

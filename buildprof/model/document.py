@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from buildprof.model.build import Build, BuildError, Image, Options, Summary, Vcs
 from buildprof.model.check import Check
-from buildprof.model.step import Layer, Resources, Step
+from buildprof.model.step import Layer, Outcome, Resources, Step
 from buildprof.model.text import rfc3339
 
 REDACTED = "[redacted]"
@@ -42,8 +42,17 @@ def build_document(build: Build, *, with_steps: bool = True) -> Document:
         "summary": _summary(build.summary),
     }
     if with_steps:
+        # Not stored with the head: it takes the steps to tell of how many hits nobody knows what they saved.
+        document["summary"]["saved_seconds_unknown_hits"] = saved_seconds_unknown_hits(build)
         document["steps"] = [step_document(step) for step in build.steps]
     return document
+
+
+def saved_seconds_unknown_hits(build: Build) -> int | None:
+    """Count the hits that `saved_seconds` leaves out: of steps that were never seen to run. None without steps."""
+    if not build.steps:
+        return None
+    return sum(step.outcome is Outcome.HIT and step.saved_seconds is None for step in build.steps)
 
 
 def step_document(step: Step) -> Document:
@@ -173,7 +182,7 @@ class TargetFigures(Protocol):
     @property
     def hit_ratio(self) -> float | None: ...  # noqa: D102  # the class tells
     @property
-    def executed_seconds(self) -> float: ...  # noqa: D102  # the class tells
+    def executed_seconds(self) -> float | None: ...  # noqa: D102  # the class tells
     @property
     def saved_seconds(self) -> float | None: ...  # noqa: D102  # the class tells
     @property

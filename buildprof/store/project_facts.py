@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from buildprof.model.build import Status
+from buildprof.model.build import UNKNOWN_PROJECT, Status
 from buildprof.store import schema
 from buildprof.store.connect import reading
 
@@ -29,6 +29,7 @@ class ProjectFacts:
 
     The hit ratio, the seconds and the median duration are those of the last 20 builds, running ones left out; the
     durations and the sizes of completed ones only. `trend` is the last duration over the median, 1.0 being as usual.
+    Builds that could not be placed are not compared with each other: they may be of different projects.
     """
 
     project: str
@@ -37,7 +38,7 @@ class ProjectFacts:
     failures: int
     last_started_ns: int
     hit_ratio: float | None
-    executed_seconds: float
+    executed_seconds: float | None
     saved_seconds: float | None
     median_duration_seconds: float | None
     last_duration_seconds: float | None
@@ -107,20 +108,22 @@ def _facts(rows: list[Sequence[Any]]) -> ProjectFacts:
     """Make facts of the recent builds of one target, rows of `list_projects` in any order."""
     newest_first = sorted(rows, key=itemgetter(4), reverse=True)
     project, target, count, failures, last_started_ns = newest_first[0][:5]
-    durations, sizes, saved = [], [], []
+    durations, sizes, executed, saved = [], [], [], []
     hits = misses = 0
-    executed_seconds = 0.0
     finished = [row for row in newest_first if row[5] != _RUNNING][:RECENT]
-    for _, _, _, _, started_ns, status, completed_ns, hit, missed, executed, saved_seconds, size_bytes in finished:
-        hits += hit
-        misses += missed
-        executed_seconds += executed
+    for _, _, _, _, started_ns, status, completed_ns, hit, missed, executed_seconds, saved_seconds, size_bytes in finished:
+        hits += hit or 0
+        misses += missed or 0
+        if executed_seconds is not None:
+            executed.append(executed_seconds)
         if saved_seconds is not None:
             saved.append(saved_seconds)
         if status == _COMPLETED and completed_ns is not None:
-            durations.append((completed_ns - started_ns) / 1e9)
+            if completed_ns != started_ns:  # else only the end is known: see model.build
+                durations.append((completed_ns - started_ns) / 1e9)
             if size_bytes is not None:
                 sizes.append(size_bytes)
+    comparable = project != UNKNOWN_PROJECT
     return ProjectFacts(
         project=project,
         target=target,
@@ -128,10 +131,10 @@ def _facts(rows: list[Sequence[Any]]) -> ProjectFacts:
         failures=failures,
         last_started_ns=last_started_ns,
         hit_ratio=hits / (hits + misses) if hits + misses else None,
-        executed_seconds=executed_seconds,
+        executed_seconds=sum(executed) if executed else None,
         saved_seconds=sum(saved) if saved else None,
-        median_duration_seconds=median(durations) if durations else None,
+        median_duration_seconds=median(durations) if durations and comparable else None,
         last_duration_seconds=durations[0] if durations else None,
         image_size_bytes=sizes[0] if sizes else None,
-        previous_image_size_bytes=sizes[1] if len(sizes) > 1 else None,
+        previous_image_size_bytes=sizes[1] if len(sizes) > 1 and comparable else None,
     )

@@ -48,7 +48,7 @@ def _row(build: Build, now_ns: int) -> str:
         _text(build.status.value),
         _text(human_age((now_ns - build.started_ns) / 1e9)),
         "" if duration is None else _text(human_duration(duration)),
-        _text(f"{summary.cache_hits} of {summary.cache_hits + summary.cache_misses}"),
+        "" if summary.looked_up is None else _text(f"{summary.cache_hits} of {summary.looked_up}"),
         "" if size is None else _text(human_size(size)),
         f"<code>{_text(build.ref)}</code>",
     )

@@ -91,6 +91,7 @@ RUN ["sh", "-c", "echo exec form > /exec"]
 SHELL ["/bin/sh", "-ec"]
 RUN echo other shell > /shell
 """
+MOUNTS_FAILED = MOUNTS.replace(" AS only", "") + "RUN set -x; : $DB_PASS; exit 3\n"
 REMOTE = f"FROM base\nADD http://127.0.0.1:{FILES_PORT}/package.json /remote/\nRUN cat /remote/package.json > /seen\n"
 TWINS = "FROM base\nRUN sleep 5; echo twins > /twins\nRUN echo after > /after\n"
 PULLED = "FROM base\nRUN seq 1 100000 > /large\nRUN cat /large > /twice\nCOPY a.txt /\n"
@@ -194,7 +195,7 @@ SCENARIOS = (
     Scenario("canceled", {"Dockerfile": SLOW}, canceled),
     Scenario("platforms", {"Dockerfile": PLATFORMS, **_COMMON}, build("--platform=linux/amd64,linux/arm64"), ("docker-28-containerd",)),
     Scenario("mounts", {"Dockerfile": MOUNTS, **_COMMON}, build()),
-    Scenario("mounts-failed", {"Dockerfile": MOUNTS + "RUN set -x; : $DB_PASS; exit 3\n", **_COMMON}, build(check=False), ("docker-26", "docker-28")),
+    Scenario("mounts-failed", {"Dockerfile": MOUNTS_FAILED, **_COMMON}, build(check=False), ("docker-26", "docker-28")),
     Scenario("remote-cold", {"Dockerfile": REMOTE, **_COMMON}, remote, ("docker-28",)),
     Scenario("remote-warm", {"Dockerfile": REMOTE, **_COMMON}, remote, ("docker-28",), before=remote),
     Scenario("twins", {"Dockerfile": TWINS}, twins, ("docker-28",)),

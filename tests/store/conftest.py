@@ -11,9 +11,6 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from buildprof.store.connect import open_store
 from buildprof.store.writer import Writer
-from tests.postgres import postgres_url
-
-__all__ = ["postgres_url"]
 
 _numbers = itertools.count()
 
