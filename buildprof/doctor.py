@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +12,23 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from buildprof.config import Settings
 from buildprof.model.check import Check, CheckStatus
+from buildprof.model.text import clean
 from buildprof.sources.buildkit.connection import connect
 from buildprof.sources.buildkit.history import listen
+from buildprof.sources.buildx_state import list_instances
 from buildprof.sources.docker_api import DockerApi
+from buildprof.sources.docker_sdk import as_endpoint_error, connect_sdk
 from buildprof.sources.endpoint import Endpoint, EndpointError, UnsupportedError, parse_endpoint
-from buildprof.store.connect import open_store
+from buildprof.store.connect import describe, open_store
 from buildprof.store.errors import StoreError
+from buildprof.store_location import sqlite_file
 
+_IMPORT = "docker buildx build{} --progress=rawjson . 2>&1 | buildprof import -"
 _IMPORT_REMEDY = (
-    "update to Engine 24 or later; until then, pipe builds into the importer: "
-    "docker build --progress=rawjson … |& buildprof import -"
+    f"update to Engine 24 or later; until then, with buildx 0.13 or later, import builds: {_IMPORT.format('')}"
 )
+
+_EVENTS_SECONDS = 10
 
 
 def run_checks(settings: Settings) -> list[Check]:
@@ -43,6 +50,7 @@ async def _run_checks(settings: Settings) -> list[Check]:
             checks.append(await _buildkit_check(f"builder {url}", parse_endpoint(url)))
         except EndpointError as error:
             checks.append(Check(f"builder {url}", CheckStatus.MISSING, str(error), "correct `builders`"))
+    checks += _builder_checks(settings)
     checks += _buildx_checks(settings.buildx_dirs)
     checks.append(_store_check(settings))
     return checks
@@ -54,14 +62,43 @@ async def _engine_checks(main: Endpoint) -> list[Check]:
         info = await api.engine_info()
     except EndpointError as error:
         return [Check("docker engine", CheckStatus.MISSING, str(error), "start docker, or give --docker-host")]
+    finally:
+        await api.close()
     store = "containerd image store" if info.containerd_store else f"{info.storage_driver} image store"
     return [
         Check(
             "docker engine", CheckStatus.OK, f"Docker {info.version}, {store}, API {info.api_version}", observes=False
         ),
-        Check("docker events", CheckStatus.OK, "images, prunes and classic builds are seen"),
+        await _events_check(main),
         await _buildkit_check("buildkit", main),
     ]
+
+
+async def _events_check(main: Endpoint) -> Check:
+    try:
+        await asyncio.to_thread(_read_events, main)
+    except EndpointError as error:
+        detail = f"images, prunes and classic builds are not seen: {error}"
+        return Check(
+            "docker events", CheckStatus.MISSING, detail, "see who refuses GET /events: a proxy, or the engine"
+        )
+    return Check("docker events", CheckStatus.OK, "images, prunes and classic builds are seen")
+
+
+def _read_events(endpoint: Endpoint) -> None:
+    """Read a stream of events to its end: those of a second long past, so that it ends whatever the engine's clock says.
+
+    Raises:
+        EndpointError: it cannot be read.
+    """
+    try:
+        with contextlib.closing(connect_sdk(endpoint, _EVENTS_SECONDS)) as client:
+            events = client.events(since=1, until=2, decode=True)
+            events._response.raise_for_status()  # noqa: SLF001 - the SDK takes a refusal for a stream without events
+            for _ in events:
+                pass
+    except Exception as error:
+        raise as_endpoint_error(endpoint, error) from error
 
 
 async def _buildkit_check(name: str, endpoint: Endpoint) -> Check:
@@ -85,6 +122,23 @@ async def _buildkit_check(name: str, endpoint: Endpoint) -> Check:
     return Check(name, CheckStatus.OK, f"{shown} over {way}, {len(builds)} builds in its history")
 
 
+def _builder_checks(settings: Settings) -> Iterator[Check]:
+    """Builders that somebody created beside the engine's own, and that are not followed."""
+    instances = {one.name: one for directory in settings.buildx_dirs for one in list_instances(directory)}
+    for instance in instances.values():
+        # Of other drivers the endpoint is where the engine is that runs the builder, not the builder's own.
+        nodes = instance.nodes if instance.driver == "remote" else ()
+        addresses = [node.endpoint for node in nodes if node.endpoint.startswith(("unix://", "tcp://"))]
+        unfollowed = [address for address in addresses if address not in settings.builders]
+        if instance.driver == "docker" or (addresses and not unfollowed):
+            continue
+        remedy = f"build with the engine's own builder, or import: {_IMPORT.format(f' --builder {instance.name}')}"
+        if unfollowed:
+            remedy = f"put {' and '.join(clean(one, 200) for one in unfollowed[:5])} into `builders`"
+        detail = f"is not followed; its builds are not seen (driver {instance.driver or 'unknown'} of buildx)"
+        yield Check(f"builder {instance.name}", CheckStatus.MISSING, detail, remedy)
+
+
 def _buildx_checks(buildx_dirs: tuple[Path, ...]) -> Iterator[Check]:
     """The local state of buildx is what ties a build to its directory."""
     readable = [path for path in buildx_dirs if os.access(path / "refs", os.R_OK | os.X_OK)]
@@ -103,10 +157,23 @@ def _buildx_checks(buildx_dirs: tuple[Path, ...]) -> Iterator[Check]:
 
 
 def _store_check(settings: Settings) -> Check:
+    """The store is opened if there is one; where there is none, none is made."""
+    file = sqlite_file(settings.store_url)
     try:
-        open_store(settings.store_url).dispose()
+        if file is not None and not os.path.lexists(file):
+            return Check("store", CheckStatus.OK, _new_store(file), observes=False)
+        store = open_store(settings.store_url, create=False)
     except StoreError as error:
         return Check(
             "store", CheckStatus.MISSING, str(error), "choose another --data-dir or --database-url", observes=False
         )
-    return Check("store", CheckStatus.OK, f"usable, in {settings.data_dir}", observes=False)
+    store.dispose()
+    return Check("store", CheckStatus.OK, f"usable: {describe(store.url)}", observes=False)
+
+
+def _new_store(file: Path) -> str:
+    """What will become of a store that is not there yet. StoreError if it cannot be made."""
+    nearest = next(parent for parent in file.absolute().parents if os.path.lexists(parent))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise StoreError(f"{file}: cannot be made: {nearest} is not a directory that can be written")
+    return f"not there yet, will be made: {file}"

@@ -55,6 +55,12 @@ def store_url(database_url: str, data_dir: Path) -> str:
     return database_url or f"sqlite:///{data_dir / STORE_FILE}"
 
 
+def sqlite_file(database_url: str) -> Path | None:
+    """The file of an SQLite store; None for other databases."""
+    found = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", database_url)
+    return Path(found[1]) if found else None
+
+
 def plain_store_url(flags: Mapping[str, object]) -> str | None:
     """The store's URL where only flags, the environment and defaults tell it, and all they tell is good.
 

@@ -16,7 +16,7 @@ def summarize(steps: Sequence[Step], critical_path_seconds: float | None = None)
     some are known they are the sum of those. Without steps nothing is known: no build has none.
     """
     if not steps:
-        return Summary(critical_path_seconds=critical_path_seconds)
+        return Summary()
     hits = [step for step in steps if step.outcome is Outcome.HIT]
     saved = [step.saved_seconds for step in hits if step.saved_seconds is not None]
     return Summary(

@@ -15,7 +15,7 @@ from buildprof.assembly.provenance import Provenance
 from buildprof.assembly.redact import Redactor
 from buildprof.assembly.sizes import layer_sizes
 from buildprof.assembly.steps import StepContext, make_steps
-from buildprof.model.build import Build, BuildError, Engine, Image, Options, Source, Status, Vcs
+from buildprof.model.build import UNKNOWN_PROJECT, Build, BuildError, Engine, Image, Options, Source, Status, Vcs
 from buildprof.model.cache import CacheUsage
 from buildprof.model.events import BuildRecord, HistoryEntry, RecordState
 from buildprof.model.step import Kind, Outcome, Step
@@ -69,16 +69,18 @@ def assemble(inputs: BuildInputs) -> Build:
     attrs = record.frontend_attrs
     text = inputs.provenance.dockerfile_text or inputs.dockerfile_text
     as_written = redactor.for_build({})  # the Dockerfile's own text has no argument's value filled in
+    dockerfile = parse(text, build_arguments(record)) if text and inputs.facts.vertices else None
+    filled_in = redactor.with_assignments(dockerfile.assignments) if dockerfile else redactor
     config = record.exporter_response.get("containerimage.config", "")
     steps = make_steps(
         inputs.facts.vertices,
         StepContext(
             started_ns=record.created_ns,
             completed_ns=record.completed_ns,
-            identity_prefix=f"{placement.project}\0{placement.target}",
-            redact=redactor.text,
+            identity_prefix=_identity_prefix(placement, text),
+            redact=filled_in.text,
             redact_written=as_written.text,
-            dockerfile=parse(text, build_arguments(record)) if text else None,
+            dockerfile=dockerfile,
             provenance=inputs.provenance,
             layer_sizes=layer_sizes(inputs.image.history, config) if inputs.image else (),
             usage=inputs.usage,
@@ -106,7 +108,7 @@ def assemble(inputs: BuildInputs) -> Build:
         context=_attribute(attrs, "context", redactor) or redactor.text(placement.context),
         platforms=_platforms(record, steps),
         completed_ns=record.completed_ns,
-        error=_error(record, steps, inputs),
+        error=_error(record, steps, inputs.facts, filled_in),
         image=_image(record, inputs),
         vcs=_vcs(attrs, redactor),
         options=_options(record, steps, redactor),
@@ -117,6 +119,16 @@ def assemble(inputs: BuildInputs) -> Build:
 def text_digest(text: str) -> str:
     """The SHA-256 of a Dockerfile's text, in hex; "" of none."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else ""
+
+
+def _identity_prefix(placement: Placement, text: str) -> str:
+    """What steps of the same history have in common: project and target.
+
+    The project "unknown" is many projects, told apart by their Dockerfile's text; "" where that is not known either.
+    """
+    if placement.project != UNKNOWN_PROJECT:
+        return f"{placement.project}\0{placement.target}"
+    return f"{placement.project}\0{placement.target}\0{text_digest(text)}" if text else ""
 
 
 def _attribute(attrs: Mapping[str, str], key: str, redactor: Redactor) -> str:
@@ -132,15 +144,15 @@ def _status(record: BuildRecord) -> Status:
     return Status.CANCELED if record.error_code == CANCELED_CODE else Status.FAILED
 
 
-def _error(record: BuildRecord, steps: Sequence[Step], inputs: BuildInputs) -> BuildError | None:
+def _error(record: BuildRecord, steps: Sequence[Step], facts: BuildFacts, redactor: Redactor) -> BuildError | None:
     """The record's error, tied to the first step that failed, with the last lines that this step wrote."""
     if record.error_code is None:
         return None
     failed = [step for step in steps if step.outcome is Outcome.FAILED]
     step_id = min(failed, key=lambda step: step.completed_ns or 0).id if failed else None
-    lines = inputs.facts.vertices[step_id].log_lines() if step_id else ()
-    message = inputs.redactor.text(record.error_message)[:MAX_MESSAGE_CHARS] or "no message"
-    return BuildError(message, step_id, tuple(inputs.redactor.text(line)[:MAX_ATTRIBUTE_CHARS] for line in lines))
+    lines = facts.vertices[step_id].log_lines() if step_id else ()
+    message = redactor.text(record.error_message)[:MAX_MESSAGE_CHARS] or "no message"
+    return BuildError(message, step_id, tuple(redactor.text(line)[:MAX_ATTRIBUTE_CHARS] for line in lines))
 
 
 def _image(record: BuildRecord, inputs: BuildInputs) -> Image | None:

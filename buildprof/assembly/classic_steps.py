@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from buildprof.assembly.classic_facts import ImageRecord
 from buildprof.assembly.history_text import HistoryText, command_text, parse_history_text
+from buildprof.model.build import UNKNOWN_PROJECT
 from buildprof.model.events import HistoryEntry
 from buildprof.model.step import CACHEABLE_KINDS, Kind, Layer, Outcome, Step
 from buildprof.model.text import NANOSECONDS
@@ -163,17 +164,22 @@ def with_identities(steps: Sequence[Step], project: str, target: str) -> tuple[S
     """Cacheable steps get what is the same in every build: project, target, base, instruction and its occurrence.
 
     The base stands for the stage: a stage that came from the cache is not seen, so neither names nor numbers last.
+    The project "unknown" is many projects, told apart by the texts of the stage as far as the step.
     """
     seen: Counter[str] = Counter()
     found = []
     base = ""
+    before = hashlib.blake2b(digest_size=16)
     for step in steps:
         identity = ""
         if step.kind is Kind.FROM:
             base = step.command
+            before = hashlib.blake2b(digest_size=16)
         if step.cacheable:
             text = " ".join(step.command.split())
-            parts = ("classic", project, target, step.platform, base, step.kind.value, step.instruction, text)
+            place = f"{project}\0{before.hexdigest()}" if project == UNKNOWN_PROJECT else project
+            before.update(f"{step.instruction}\0{text}\0".encode("utf-8", "replace"))
+            parts = ("classic", place, target, step.platform, base, step.kind.value, step.instruction, text)
             key = "\0".join(parts)
             seen[key] += 1
             identity = hashlib.blake2b(f"{key}\0{seen[key]}".encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from e2b_dockerfile_utils import (
@@ -25,7 +25,9 @@ MAX_COMMAND_CHARS = 16_384
 _MAX_WORD_CHARS = 1_024
 _NUMBERED = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _SCRATCH = "scratch"
-_MOUNT_FROM = re.compile(r"(?:^|,)from=([^,]+)")
+_LONE_STAGE_NAMES = frozenset({"", "stage-0"})
+DEFAULT_SHELL = "/bin/sh -c"
+"""BuildKit's, as long as neither SHELL nor the base image names another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Instruction:
     `keyword` is in capitals. `command` is the rest as written, continuation lines joined, of a heredoc its head with
     what BuildKit shows of its text; `body` is the text of its heredocs. `lines` are the first and the last, from 1.
     `position`/`of` are the frontend's numbers, None for what makes no vertex. `onbuild` marks a trigger that came
-    from the stage's base, at the lines where that wrote it.
+    from the stage's base, at the lines where that wrote it. `shell` is what SHELL said last, its words joined by spaces.
     """
 
     keyword: str
@@ -46,6 +48,7 @@ class Instruction:
     position: int | None = None
     of: int | None = None
     onbuild: bool = False
+    shell: str = DEFAULT_SHELL
 
     @property
     def text(self) -> str:
@@ -57,19 +60,25 @@ class Instruction:
 class Stage:
     """One FROM and what follows. `name` is BuildKit's: "stage-N" without AS, "" in a Dockerfile with nothing else.
 
-    `base` is what FROM names, with global arguments filled in.
+    `base` is what FROM names, with global arguments filled in; `alias` is the name of AS in lower case, or "".
     """
 
     name: str
     base: str
     instructions: tuple[Instruction, ...]
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """The stages of a Dockerfile, in order."""
+    """The stages of a Dockerfile, in order.
+
+    `assignments` are the names and values that ARG and ENV give, without quotes, with variables filled in as far as
+    the Dockerfile and the build's arguments tell.
+    """
 
     stages: tuple[Stage, ...]
+    assignments: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -81,6 +90,7 @@ class _Draft:
     source: DockerfileInstruction
     commands: list[DockerfileInstruction]
     parent: _Draft | None = None
+    shell: str = DEFAULT_SHELL
 
     def trigger_count(self) -> int:
         """How many triggers come to this stage from the stage that it is built on."""
@@ -108,11 +118,12 @@ def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile 
             return None
         if sum(1 + len(draft.commands) + draft.trigger_count() for draft in drafts) > MAX_INSTRUCTIONS:
             return None
-        is_alone = len(drafts) == 1 and not any(_external_sources(command) for command in drafts[0].commands)
+        is_alone = len(drafts) == 1 and not any(_adds_a_stage(command) for command in drafts[0].commands)
         return Dockerfile(
             tuple(
                 _stage(draft, "" if is_alone else draft.name or f"stage-{index}") for index, draft in enumerate(drafts)
-            )
+            ),
+            tuple(_assignments(ast.instructions, ast.escape_token, build_args or {})),
         )
     except (DockerfileSyntaxError, ValueError, IndexError, RecursionError):
         return None
@@ -125,10 +136,12 @@ def locate(
 
     A base *image* can bring ONBUILD triggers of its own, which the Dockerfile does not show and which shift all after
     FROM; a larger `of` than the Dockerfile's own betrays them (not in BuildKit 0.13, which does not count them). None
-    for what is shifted so, and where `keyword` does not agree.
+    for what is shifted so, and where `keyword` does not agree. A Dockerfile of one stage has no other to mean, so any
+    name that a frontend may give it will do.
     """
+    is_alone = len(dockerfile.stages) == 1
     for candidate in dockerfile.stages:
-        if candidate.name != stage:
+        if candidate.name != stage and not (is_alone and stage in _LONE_STAGE_NAMES | {candidate.alias}):
             continue
         found = next((one for one in candidate.instructions if one.position == position), None)
         is_shifted = found is not None and position > 1 and (of or 0) > (found.of or 0)
@@ -178,11 +191,14 @@ def _stage(draft: _Draft, name: str) -> Stage:
     has_own_base = draft.parent is None and draft.base != _SCRATCH
     total = has_own_base + sum(one.name in _NUMBERED for one in draft.commands) + len(triggers)
     numbers = iter(range(1, total + 1))
+    draft.shell = draft.parent.shell if draft.parent else DEFAULT_SHELL
     instructions = [_instruction(draft.source, name, next(numbers) if has_own_base else None, total)]
     for command, onbuild in [*((one, True) for one in triggers), *((one, False) for one in draft.commands)]:
+        if command.name == "SHELL" and command.args:
+            draft.shell = " ".join(command.args)[:_MAX_WORD_CHARS]
         position = next(numbers) if _makes_vertex(command) else None
-        instructions.append(_instruction(command, name, position, total, onbuild=onbuild))
-    return Stage(name, draft.base, tuple(instructions))
+        instructions.append(_instruction(command, name, position, total, onbuild=onbuild, shell=draft.shell))
+    return Stage(name, draft.base, tuple(instructions), draft.name)
 
 
 def _makes_vertex(command: DockerfileInstruction) -> bool:
@@ -192,8 +208,14 @@ def _makes_vertex(command: DockerfileInstruction) -> bool:
     return command.name in _NUMBERED
 
 
-def _instruction(
-    source: DockerfileInstruction, stage: str, position: int | None, total: int, *, onbuild: bool = False
+def _instruction(  # noqa: PLR0913  # each is a fact of its own
+    source: DockerfileInstruction,
+    stage: str,
+    position: int | None,
+    total: int,
+    *,
+    onbuild: bool = False,
+    shell: str = DEFAULT_SHELL,
 ) -> Instruction:
     written = source.original.strip()
     command = written[len(source.name) :].strip()
@@ -213,6 +235,7 @@ def _instruction(
         position=position,
         of=None if position is None else total,
         onbuild=onbuild,
+        shell=shell,
     )
 
 
@@ -230,13 +253,51 @@ def _trigger(onbuild: DockerfileInstruction) -> Iterator[DockerfileInstruction]:
         yield instruction
 
 
-def _external_sources(command: DockerfileInstruction) -> list[str]:
-    """What COPY --from and RUN --mount=from name. In a Dockerfile of one stage that is an image, and one stage more."""
-    found: list[str] = []
-    for flag in command.flags:
-        key, _, value = flag.partition("=")
-        if command.name == "COPY" and key == "--from" and value:
-            found.append(value)
-        if command.name == "RUN" and key == "--mount":
-            found += _MOUNT_FROM.findall(value)
-    return found
+def _adds_a_stage(command: DockerfileInstruction) -> bool:
+    """Whether the frontend counts one stage more for it, in a Dockerfile of one stage: for the image of COPY --from.
+
+    And for every RUN --mount, of whatever type: without `from` the source is taken to be a stage named "scratch"
+    (dockerfile2llb, detectRunMount; the same in BuildKit 0.13 and 0.25).
+    """
+    flag = {"COPY": "--from=", "RUN": "--mount="}.get(command.name)
+    return flag is not None and any(one.startswith(flag) for one in command.flags)
+
+
+def _assignments(
+    instructions: Iterable[DockerfileInstruction], escape_token: str, build_args: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """What ARG and ENV assign, those of triggers too; a value of unreasonable length is left out."""
+    known: dict[str, str] = {}
+    for instruction in instructions:
+        for one in _trigger(instruction) if instruction.name == "ONBUILD" else (instruction,):
+            for name, word in _assigned_words(one):
+                try:
+                    value = _expanded(word, escape_token, known)
+                except (DockerfileSyntaxError, ValueError):
+                    continue
+                known[name] = value
+                yield name, value
+            if one.name == "ARG":
+                given = (word.partition("=")[0] for word in one.args)
+                known |= {name: build_args[name][:_MAX_WORD_CHARS] for name in given if name in build_args}
+
+
+def _assigned_words(instruction: DockerfileInstruction) -> Iterator[tuple[str, str]]:
+    if instruction.name == "ENV":  # the parser gives three words for each: name, value, and the sign between
+        yield from zip(instruction.args[::3], instruction.args[1::3], strict=False)
+    elif instruction.name == "ARG":
+        for word in instruction.args:
+            name, has_default, default = word.partition("=")
+            if has_default:
+                yield name, default
+
+
+def exec_form(command: str) -> tuple[str, ...]:
+    """The words of an instruction in exec form, a JSON list of strings; () of one in shell form."""
+    if not command.startswith("["):
+        return ()
+    try:
+        words = json.loads(command)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(words) if isinstance(words, list) and all(isinstance(word, str) for word in words) else ()

@@ -27,7 +27,7 @@ class Neighbour:
     """A build that ran at the same time on the same builder: the runs of its steps, for telling who started what.
 
     `runs` maps (vertex digest, start of a run) to whether that build could have started it: whether all the inputs
-    that it shows had ended by then.
+    that it shows had ended by then. Runs that did not end well are not among them.
     """
 
     ref: str
@@ -52,17 +52,26 @@ def outcomes(
     for digest in input_order(vertices):
         vertex = vertices[digest]
         inputs = [found[one] for one in vertex.inputs if one in found]
-        found[digest] = _outcome(vertex, is_cacheable=kinds[digest] in CACHEABLE_KINDS, inputs=inputs, ended=ended)
+        found[digest] = _outcome(vertex, cacheable=is_cacheable(vertex, kinds[digest]), inputs=inputs, ended=ended)
     return found
 
 
-def _outcome(vertex: VertexFacts, *, is_cacheable: bool, inputs: Iterable[Outcome], ended: bool) -> Outcome:
+def is_cacheable(vertex: VertexFacts, kind: Kind) -> bool:
+    """Whether a step can be served from the cache and would do work otherwise.
+
+    ADD of a URL is two vertices of one name: the source, which has no inputs and asks the network in every build, and
+    the copy of it (moby/buildkit frontend/dockerfile/dockerfile2llb, dispatchCopy).
+    """
+    return kind in CACHEABLE_KINDS and (kind is not Kind.ADD or bool(vertex.inputs))
+
+
+def _outcome(vertex: VertexFacts, *, cacheable: bool, inputs: Iterable[Outcome], ended: bool) -> Outcome:
     executed = vertex.executed_runs()
     # The engine does not end, when the stream ends, what it once inferred to be cached.
     is_cut_off = ended and any(run.completed_ns is None for run in executed)
     if vertex.error() or is_cut_off:
         return Outcome.CANCELED if vertex.was_canceled() or not vertex.error() else Outcome.FAILED
-    if not is_cacheable:
+    if not cacheable:
         return Outcome.NONE if vertex.runs or vertex.cached else Outcome.SKIPPED
     if executed and not _was_loaded(vertex):
         return Outcome.MISS
@@ -86,10 +95,17 @@ def _was_loaded(vertex: VertexFacts) -> bool:
 
 
 def as_neighbour(ref: str, created_ns: int, vertices: Mapping[str, VertexFacts]) -> Neighbour:
-    """What other builds need to know of this one."""
+    """What other builds need to know of this one.
+
+    A run without an end is at work, or its end has not been told here yet; in a build in which something was canceled
+    or failed it was given up.
+    """
+    is_broken = any(run.error for vertex in vertices.values() for run in vertex.runs.values())
     runs: dict[tuple[str, int], bool] = {}
     for digest, vertex in vertices.items():
         for run in vertex.executed_runs():
+            if run.error or (run.completed_ns is None and is_broken):
+                continue
             runs[digest, run.started_ns] = run.started_ns >= created_ns and all(
                 _ended_by(vertices[one], run.started_ns + _CLOCK_SLACK_NS) for one in vertex.inputs if one in vertices
             )
@@ -104,12 +120,15 @@ def started_elsewhere(digest: str, vertex: VertexFacts, this: Neighbour, others:
     """Whether work that this build shows was started by another build that ran at the same time.
 
     Builds that run at once share equal vertices, and both streams show the same digest and times. It was started by
-    the earliest of the builds that could have: those whose own inputs of it had ended by then.
+    the earliest of the builds that could have: those whose own inputs of it had ended by then. A build that was
+    canceled while another went on with the step is not its owner: its time would be counted nowhere.
     """
     executed = vertex.executed_runs()
     if not executed:
         return False
     key = (digest, max(run.started_ns for run in executed))
     candidates = [one for one in (this, *others) if key in one.runs]
+    if not candidates:
+        return False
     able = [one for one in candidates if one.runs[key]] or candidates
     return min(able, key=lambda one: (one.created_ns, one.ref)).ref != this.ref

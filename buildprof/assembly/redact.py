@@ -16,6 +16,9 @@ HASH_CHARS = 32
 _MIN_VALUE_CHARS = 3
 _MIN_EMBEDDED_CHARS = 8
 _MIN_EMBEDDED_SECRET_CHARS = 4
+_MIN_ASSIGNED_CHARS = 4
+_MAX_ASSIGNED = 200
+_SWITCHES = frozenset({"true", "false", "none", "null"})
 
 # Every pattern is linear: what it scans before it can fail begins only where a look-behind allows it, or is bounded,
 # and possessive quantifiers (++, *+) never go back.
@@ -50,6 +53,10 @@ _ENV_OF_OLD = re.compile(
 )
 _CURL_USER = re.compile(
     r"(?<![\w-])((?:-[A-Za-z]{0,16}[uU]|--user|--proxy-user)[\s=]{0,8})(?:(\"[^\s:\"'/]*+:)[^\"\n]++|('[^\s:\"'/]*+:)[^'\n]++|([^\s:\"'/]++:)[^\s\"']++)"
+)
+# A line, or several, of ~/.netrc: `machine example.com login jane password x`.
+_NETRC = re.compile(
+    r"\b(?:machine|login|account)(?:\s|\\n){1,8}[^\s\"'`]{1,100}?(?:\s|\\n){1,8}password(?:\s|\\n){1,8}"
 )
 _LOGIN = re.compile(r"\b(?:sshpass|mysql\w{0,16}|mariadb\w{0,16}|login)\b[^\n;&|]{0,200}?\s-p[\s=]?", re.IGNORECASE)
 _TOKENS = re.compile(
@@ -99,28 +106,44 @@ _PATH = re.compile(r"""["']?[./~]""")
 class Redactor:
     """Takes secrets out of texts.
 
-    Built in are: user and password in URLs, authorization headers, bearer tokens, passwords of curl and of logins,
-    options and assignments whose name looks secret (in shell, ENV, ARG, JSON and YAML), tokens of known shapes, and
-    private keys. `patterns` are the user's, whose whole match is taken out; their cost is the user's affair.
-    `build_args` are the arguments of the build at hand: the values of those that are not in `allow_build_args` are
-    taken out too. `key` keys the hashes.
+    Built in are: user and password in URLs, authorization headers, bearer tokens, passwords of curl, of logins and of
+    netrc files, options and assignments whose name looks secret (in shell, ENV, ARG, JSON and YAML), tokens of known
+    shapes, and private keys. `patterns` are the user's, whose whole match is taken out; their cost is the user's affair.
+    `build_arg_values` are those of the build at hand: the values of those that are not in `allow_build_args` are
+    taken out too. So are `assigned_values`: what the Dockerfile assigns, by ARG and ENV, to names that look secret.
+    `key` keys the hashes.
 
     What cannot be seen is not taken out: a value of one or two characters under a name that does not look secret,
-    the output of a command substitution, a secret that is encoded or cut in pieces.
+    the output of a command substitution, a secret that is encoded or cut in pieces. Where a build's Dockerfile is not
+    known (its text came in a tar stream and the build failed, or only its progress was imported), the values of ARG
+    and ENV stand filled in in the names of its steps, as in `COPY f /x/value`, and in a log, as after `set -x`: there
+    a value has no name any more, and stays unless its own shape or place gives it away.
     """
 
     key: bytes = field(repr=False)
     allow_build_args: frozenset[str] = frozenset()
     patterns: tuple[re.Pattern[str], ...] = ()
     build_arg_values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    assigned_values: tuple[str, ...] = field(default=(), repr=False)
 
     def for_build(self, build_args: Mapping[str, str]) -> Redactor:
         """Also take out the values of one build's arguments."""
         return replace(self, build_arg_values=dict(build_args))
 
+    def with_assignments(self, assignments: Iterable[tuple[str, str]]) -> Redactor:
+        """Also take out what a Dockerfile assigns to names that look secret."""
+        secret = (
+            value
+            for name, value in assignments
+            if looks_secret(name) and name not in self.allow_build_args and not _is_plain(name, value)
+        )
+        values = {one for one in secret if len(one) >= _MIN_ASSIGNED_CHARS and one.lower() not in _SWITCHES}
+        return replace(self, assigned_values=tuple(sorted(values)[:_MAX_ASSIGNED]))
+
     def text(self, text: str) -> str:
         """The text without secrets; without any in it, the same text. Linear in its length."""
-        for value, is_embedded in _hidden_values(self.build_arg_values, self.allow_build_args):
+        hidden = _hidden_values(self.build_arg_values, self.allow_build_args, self.assigned_values)
+        for value, is_embedded in hidden:
             if value in text:
                 text = text.replace(value, REDACTED) if is_embedded else _whole(value).sub(REDACTED, text)
         text = _PRIVATE_KEY.sub(REDACTED, text)
@@ -134,6 +157,7 @@ class Redactor:
         if _CURL.search(text):
             text = _CURL_USER.sub(_curl_user, text)
         text = _without_words_after(_LOGIN, text)
+        text = _without_words_after(_NETRC, text)
         text = _TOKENS.sub(REDACTED, text)
         for pattern in self.patterns:
             text = pattern.sub(REDACTED, text)
@@ -170,9 +194,11 @@ def looks_secret(name: str) -> bool:
     return name.lower().endswith(("token", "pwd")) and name.lower() != "oldpwd"
 
 
-def _hidden_values(build_args: Mapping[str, str], allowed: frozenset[str]) -> list[tuple[str, bool]]:
+def _hidden_values(
+    build_args: Mapping[str, str], allowed: frozenset[str], assigned: Iterable[str]
+) -> list[tuple[str, bool]]:
     """Values to take out, the longest first, and whether they are so also in the middle of a word."""
-    hidden: dict[str, bool] = {}
+    hidden = {value: len(value) >= _MIN_EMBEDDED_CHARS for value in assigned}
     for name, value in build_args.items():
         is_secret = looks_secret(name)
         if name in allowed or not value.strip() or (len(value) < _MIN_VALUE_CHARS and not is_secret):

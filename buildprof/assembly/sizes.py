@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from buildprof.assembly.dockerfile import DEFAULT_SHELL, exec_form
 from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.events import HistoryEntry
 
-_RUN_DESCRIPTION = "mount / from exec /bin/sh -c "
+_RUN_DESCRIPTION = "mount / from exec "
 _CLOCK_SLACK_NS = 2_000_000_000
 
 
@@ -64,6 +65,9 @@ def stored_bytes(
     return candidates[0].size_bytes if len(candidates) == 1 else None
 
 
-def run_description(command: str) -> str:
-    """The description of a RUN's record for a command in shell form."""
-    return _RUN_DESCRIPTION + command
+def run_description(command: str, shell: str = DEFAULT_SHELL) -> str:
+    """The description of a RUN's record: the words that are run, joined by spaces, in shell form after the shell's.
+
+    moby/buildkit solver/llbsolver/ops/exec.go, of the mount that has an output.
+    """
+    return _RUN_DESCRIPTION + (" ".join(exec_form(command)) or f"{shell} {command}")

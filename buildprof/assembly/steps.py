@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from buildprof.assembly.dockerfile import Dockerfile, Instruction, locate
+from buildprof.assembly.dockerfile import DEFAULT_SHELL, Dockerfile, Instruction, locate
 from buildprof.assembly.facts import VertexFacts, join_intervals, total_seconds
 from buildprof.assembly.names import VertexName, parse_name, without_client_prefix
-from buildprof.assembly.outcomes import Neighbour, outcomes, started_elsewhere
+from buildprof.assembly.outcomes import Neighbour, is_cacheable, outcomes, started_elsewhere
 from buildprof.assembly.provenance import Provenance, StepFacts
 from buildprof.assembly.sizes import index_usage, run_description, stored_bytes
 from buildprof.model.cache import CacheUsage
@@ -20,10 +20,13 @@ from buildprof.model.text import clean
 
 MAX_COMMAND_CHARS = 4_000
 MAX_WORD_CHARS = 200
-_DIGEST_TRANSFER = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BLOB_TRANSFER = re.compile(r"(?P<pulling>pulling )?(?P<digest>sha256:[0-9a-f]{64})")
 _LAYER_UPLOAD = "writing layer "
 _RUN_FLAGS = re.compile(r"^(?:--[a-z]+=\S*\s+)+")
 _NO_PROVENANCE = StepFacts()
+_NO_LINES = (1 << 62, 0)
+_WITH_RESULT = frozenset({Outcome.HIT, Outcome.MISS, Outcome.SHARED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,11 @@ class StepContext:
     """What a build's steps are read with.
 
     `started_ns` and `completed_ns` are the build's, to clip to; None while it runs. `redact` is for texts in which
-    arguments are filled in, as names and errors, `redact_written` for what stands in the Dockerfile.
+    arguments are filled in, as names and errors, `redact_written` for what stands in the Dockerfile. Without an
+    `identity_prefix` no step has an identity.
+
+    Without a `dockerfile`, names are all there is: the values of ARG and ENV stand in them filled in, and nothing
+    tells them from other words. `redact` then takes out what looks secret, and no more can be done.
     """
 
     started_ns: int
@@ -60,7 +67,10 @@ class _Place:
 
 
 def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tuple[Step, ...]:
-    """Every vertex as a step, in the order of their start; those that never ran stand last, in order of report."""
+    """Every vertex as a step, in the order of their start; those that never ran stand last.
+
+    What started at once stands in the order of the Dockerfile: the order of reports is not the same in each reading.
+    """
     names = {digest: parse_name(vertex.name, context.client_prefix) for digest, vertex in vertices.items()}
     kinds = {digest: name.kind for digest, name in names.items()}
     found = outcomes(vertices, kinds, ended=context.completed_ns is not None)
@@ -83,6 +93,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
         intervals = _intervals(vertex, context)
         executed = outcome in (Outcome.MISS, Outcome.SHARED) and bool(intervals)
         span = (intervals[0].started_ns, intervals[-1].completed_ns) if executed else None
+        record_names = _record_names(vertex, place, context) if outcome in _WITH_RESULT else ()
         error = vertex.error()
         steps.append(
             Step(
@@ -98,19 +109,27 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
                 command=place.command,
                 lines=place.instruction.lines if place.instruction else next(iter(facts.locations), None),
                 inputs=tuple(one for one in vertex.inputs if one in vertices),
-                cacheable=place.name.kind in CACHEABLE_KINDS,
+                cacheable=is_cacheable(vertex, place.name.kind),
                 started_ns=intervals[0].started_ns if intervals else None,
                 completed_ns=intervals[-1].completed_ns if intervals and not _is_running(vertex, context) else None,
                 duration_seconds=total_seconds(intervals) if intervals else None,
-                transferred_bytes=_transferred_bytes(vertex, place.name.kind, context),
                 layer=_layer(facts, sizes),
-                stored_bytes=stored_bytes(records, _record_names(vertex, place, context), span),
+                stored_bytes=stored_bytes(records, record_names, span),
                 resources=facts.resources,
                 error=clean(context.redact(error), MAX_COMMAND_CHARS) if error else None,
             )
         )
-    steps.sort(key=lambda step: (step.started_ns is None, step.started_ns or 0))
-    return _with_identities(steps, context.identity_prefix, written)
+    steps.sort(key=_order)
+    is_one_stage = context.dockerfile is not None and len(context.dockerfile.stages) == 1
+    return _with_identities(
+        _with_transfers(steps, vertices, context), context.identity_prefix, written, is_one_stage=is_one_stage
+    )
+
+
+def _order(step: Step) -> tuple[bool, int, tuple[int, int], int, str, str]:
+    return (
+        step.started_ns is None, step.started_ns or 0, step.lines or _NO_LINES, step.position or 0, step.name, step.id
+    )  # fmt: skip
 
 
 def _intervals(vertex: VertexFacts, context: StepContext) -> list[Interval]:
@@ -177,7 +196,8 @@ def _record_names(vertex: VertexFacts, place: _Place, context: StepContext) -> l
         expanded = parse_name(vertex.name, context.client_prefix).command
         written = place.instruction.body or place.instruction.command if place.instruction else expanded
         commands = (_RUN_FLAGS.sub("", command) for command in (written, expanded))
-        return [run_description(command) for command in dict.fromkeys(commands)]
+        shell = place.instruction.shell if place.instruction else DEFAULT_SHELL
+        return [run_description(command, shell) for command in dict.fromkeys(commands)]
     return [without_client_prefix(vertex.name, context.client_prefix)] if place.name.kind in CACHEABLE_KINDS else []
 
 
@@ -203,51 +223,83 @@ def _image_layer_sizes(vertices: Mapping[str, VertexFacts], context: StepContext
     return dict(zip(chains.pop(), context.layer_sizes, strict=True)) if len(chains) == 1 else {}
 
 
-def _transferred_bytes(vertex: VertexFacts, kind: Kind, context: StepContext) -> int | None:
+def _with_transfers(steps: Iterable[Step], vertices: Mapping[str, VertexFacts], context: StepContext) -> list[Step]:
+    """The steps with the bytes that each moved, every blob counted for the first that tells of it."""
+    chains = (layer for facts in context.provenance.steps.values() for layer in facts.layer_chain)
+    sizes = {digest: size_bytes for digest, size_bytes in chains if size_bytes is not None}
+    counted: set[str] = set()
+    return [
+        replace(step, transferred_bytes=_transferred_bytes(vertices[step.id], step.kind, context, sizes, counted))
+        for step in steps
+    ]
+
+
+def _transferred_bytes(
+    vertex: VertexFacts, kind: Kind, context: StepContext, sizes: Mapping[str, int], counted: set[str]
+) -> int | None:
     """Bytes that a step moved: files from the client, or blobs from or to a registry; None where there is no count.
 
     Blobs that come carry their digest as the transfer's name (seen on Engine 26.1 and 28.5). Of layers that go, the
-    stream tells the digests, the trace which of them were not there yet, and the provenance their sizes.
+    stream tells the digests, the trace which of them were not there yet, and the provenance their `sizes`.
     """
     if kind is Kind.CACHE_EXPORT:
-        return _uploaded_bytes(vertex, context)
+        return _uploaded_bytes(vertex, context, sizes)
     if kind in (Kind.CONTEXT, Kind.DOCKERFILE):
         counts = [transfer.current for transfer in vertex.transfers.values() if transfer.name == "transferring"]
         return sum(counts) if counts else None
-    blobs = [one.current for id_, one in vertex.transfers.items() if _DIGEST_TRANSFER.fullmatch(id_)]
-    if blobs:
-        return sum(blobs)
-    return 0 if kind is Kind.FROM and vertex.runs else None
+    blobs = _pulled_blobs(vertex, sizes)
+    if not blobs:
+        return 0 if kind is Kind.FROM and vertex.runs else None
+    new = {digest: size_bytes for digest, size_bytes in blobs.items() if digest not in counted}
+    counted.update(new)
+    return None if None in new.values() else sum(size_bytes or 0 for size_bytes in new.values())
 
 
-def _uploaded_bytes(vertex: VertexFacts, context: StepContext) -> int | None:
+def _pulled_blobs(vertex: VertexFacts, sizes: Mapping[str, int]) -> dict[str, int | None]:
+    """Bytes of each blob that came, by its digest.
+
+    Layers of a hit that came from a registry's cache are named `pulling sha256:…` and not counted by the classic image
+    store (seen on Engine 26.1 and 28.5): theirs are the compressed sizes of the provenance.
+    """
+    found: dict[str, int | None] = {}
+    for id_, transfer in vertex.transfers.items():
+        if match := _BLOB_TRANSFER.fullmatch(id_):
+            count = transfer.current or (sizes.get(match["digest"]) if match["pulling"] else 0)
+            known = found.get(match["digest"])
+            found[match["digest"]] = count if known is None else max(known, count or 0)
+    return found
+
+
+def _uploaded_bytes(vertex: VertexFacts, context: StepContext, sizes: Mapping[str, int]) -> int | None:
     """Bytes of the layers that were uploaded, without manifests; None if the trace or a layer's size is not known."""
     if context.uploaded is None:
         return None
-    chains = (layer for facts in context.provenance.steps.values() for layer in facts.layer_chain)
-    sizes = {digest: size_bytes for digest, size_bytes in chains if size_bytes is not None}
-    layers = {
-        match[0]
-        for id_ in vertex.transfers
-        if id_.startswith(_LAYER_UPLOAD) and (match := _DIGEST_TRANSFER.search(id_))
-    }
+    layers = {match[0] for id_ in vertex.transfers if id_.startswith(_LAYER_UPLOAD) and (match := _DIGEST.search(id_))}
     sent = [sizes.get(digest) for digest in layers & context.uploaded]
     return None if None in sent else sum(size or 0 for size in sent)
 
 
-def _with_identities(steps: Sequence[Step], prefix: str, written: Collection[str]) -> tuple[Step, ...]:
+def _with_identities(
+    steps: Sequence[Step], prefix: str, written: Collection[str], *, is_one_stage: bool
+) -> tuple[Step, ...]:
     """Give each cacheable step what is the same in every build: where it stands and what it says.
 
-    A step's text is the Dockerfile's own, for those ids that are `written` there; without that the position stands
-    in, since an expanded name changes with its arguments.
+    A step's text is the Dockerfile's own, for those ids that are `written` there; without that it is the position with
+    what the name says, so that it changes with the arguments, but is not taken for another step. A Dockerfile's only
+    stage counts as nameless: whether its steps show a name changes with what they do.
     """
+    if not prefix:
+        return tuple(steps)
     seen: Counter[str] = Counter()
     named: dict[str, str] = {}
     for step in sorted(
         (one for one in steps if one.cacheable), key=lambda one: (one.platform, one.stage, one.position or 0)
     ):
-        text = " ".join(step.command.split()) if step.id in written else f"#{step.position}/{step.of}"
-        words = (prefix, step.platform, step.stage, step.kind.value, step.instruction, text)
+        text = " ".join(step.command.split())
+        if step.id not in written:
+            text = f"#{step.position}/{step.of} {text}"
+        stage = "" if is_one_stage else step.stage
+        words = (prefix, step.platform, stage, step.kind.value, step.instruction, text)
         key = "\0".join(words)
         seen[key] += 1
         named[step.id] = hashlib.blake2b(f"{key}\0{seen[key]}".encode("utf-8", "replace"), digest_size=16).hexdigest()

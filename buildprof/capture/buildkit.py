@@ -44,6 +44,9 @@ PROGRESS_SHARE = 0.01
 
 PROGRESS_SLOWEST_SECONDS = 10.0
 
+FOLLOW_AFTER_SECONDS = 1.0
+"""How long a build must run before it is followed live, if it runs alone."""
+
 STATUS_END_SECONDS = 5.0
 """How long a build's progress may go on after its record says that it is complete."""
 
@@ -64,6 +67,7 @@ class _Active:
     record: BuildRecord
     facts: BuildFacts = field(default_factory=BuildFacts)
     following: asyncio.Task[None] | None = None
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
     ended_steps: set[str] = field(default_factory=set)
 
 
@@ -137,6 +141,9 @@ class BuildkitCapture:
                 active = self._active[record.ref] = _Active(record)
                 active.following = group.create_task(self._follow(channel, active))
                 self._on_running(self.builder.name, len(self._active))
+                if len(self._active) > 1:  # builds that run at once explain each other
+                    for one in self._active.values():
+                        one.wanted.set()
         elif record.state is RecordState.COMPLETE and self._is_new(record):
             group.create_task(self._finish(channel, record, reading))
 
@@ -150,11 +157,18 @@ class BuildkitCapture:
         return True
 
     async def _follow(self, channel: BuildkitChannel, active: _Active) -> None:
-        """Listen to a running build to its end, and write how it stands from time to time."""
+        """Listen to a running build to its end, and write how it stands from time to time.
+
+        A build that is over in a moment is not followed: the engine tells all of it afterwards, in two messages
+        instead of a hundred.
+        """
         ref = active.record.ref
         with _alone(ref):
             started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
             self._desk.live.build_started(started)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FOLLOW_AFTER_SECONDS):
+                await active.wanted.wait()
         writing = asyncio.create_task(self._write_progress(active))
         try:
             async for update in follow(channel, ref):
@@ -231,7 +245,9 @@ class BuildkitCapture:
 
     async def _facts(self, channel: BuildkitChannel, ref: str, active: _Active | None) -> BuildFacts:
         """A build's progress: as it was followed if that went to its end, else as the engine replays it."""
-        if active is not None and active.following is not None:
+        if active is not None and active.following is not None and not active.facts.vertices:
+            active.following.cancel()
+        elif active is not None and active.following is not None:
             done, _ = await asyncio.wait({active.following}, timeout=STATUS_END_SECONDS)
             if done and not active.following.cancelled() and active.facts.vertices:
                 return active.facts

@@ -14,7 +14,7 @@ from sqlalchemy import Engine as StoreEngine
 from buildprof.assembly.build import BuildInputs, assemble, build_arguments
 from buildprof.assembly.facts import BuildFacts
 from buildprof.assembly.outcomes import as_neighbour
-from buildprof.assembly.progress import record_of, split_by_build
+from buildprof.assembly.progress import is_cut_off, record_of, split_by_build
 from buildprof.assembly.projects import TreeFacts, place
 from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
 from buildprof.assembly.redact import Redactor, make_redactor
@@ -23,6 +23,7 @@ from buildprof.data_dir import agent_id, redaction_key
 from buildprof.ingest import Ingest
 from buildprof.model.build import UNKNOWN_PROJECT, Build, Engine, Source
 from buildprof.model.events import BuildRecord, LocalState
+from buildprof.model.text import plural
 from buildprof.sources.build_archive import ArchivedBuild, read_build_archive
 from buildprof.sources.import_file import FileKind, ImportFormatError, detect
 from buildprof.sources.progress_log import ProgressLog
@@ -31,6 +32,10 @@ from buildprof.store.connect import open_store
 
 BUILDER = "import"
 _CLOCK_SLACK_NS = 1_000_000_000
+
+
+class NoBuildError(Exception):
+    """The file is what it should be, but no whole build is in it. The message is one line for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ def import_file(settings: Settings, path: Path | None, project: str | None, targ
 
     Raises:
         ImportFormatError: it is neither a progress stream nor an archive of builds.
+        NoBuildError: it is one, but shows no build, or not all of it; nothing is stored then.
         StoreError: the store cannot be used.
         OSError: the file cannot be read.
     """
@@ -88,15 +94,29 @@ def _read(path: Path | None) -> list[_Found]:
     with _opened(path) as file:
         if detect(file) is FileKind.ARCHIVE:
             return [_archived(one) for one in read_build_archive(file)]
-        log = ProgressLog(file)
-        builds = split_by_build(log)
-        found = [
-            _Found(record, facts, client_prefix=prefix)
-            for prefix, facts in builds.items()
-            if (record := record_of(facts, prefix, log.client_error))
-        ]
+        return _streamed(ProgressLog(file))
+
+
+def _streamed(log: ProgressLog) -> list[_Found]:
+    everything = BuildFacts()
+    for update in log:
+        everything.observe(update)
+    if not everything.vertices:
+        raise ImportFormatError("the stream tells of no step; nothing was stored")
+    builds = split_by_build(everything)
+    if log.truncated or any(is_cut_off(facts, prefix, log.client_error) for prefix, facts in builds.items()):
+        ended = sum(any(run.completed_ns for run in vertex.runs.values()) for vertex in everything.vertices.values())
+        raise NoBuildError(
+            f"the stream is cut off after {ended} {plural(ended, 'step')}; nothing was stored, import the whole of it"
+        )
+    found = [
+        _Found(record, facts, client_prefix=prefix)
+        for prefix, facts in builds.items()
+        if (record := record_of(facts, prefix, log.client_error))
+    ]
     if not found:
-        raise ImportFormatError("the stream shows no step that ran; nothing was stored")
+        said = f": the client said {log.client_error}" if log.client_error else ""
+        raise NoBuildError(f"there is no build in it, so nothing was stored{said}")
     return found
 
 

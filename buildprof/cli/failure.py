@@ -20,6 +20,7 @@ _EXIT_CODES = {
     "buildprof.sources.endpoint.EndpointError": EXIT_UNREACHABLE,
     "buildprof.data_dir.AlreadyRunningError": EXIT_UNREACHABLE,
     "buildprof.sources.import_file.ImportFormatError": EXIT_USAGE,
+    "buildprof.capture.imported.NoBuildError": EXIT_NO,
     "buildprof.web.server.ListenError": EXIT_USAGE,
 }
 """By name, so that nothing is imported only to be told apart from."""

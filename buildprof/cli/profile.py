@@ -55,7 +55,10 @@ def profile(  # noqa: PLR0913  # the moment, the paper and the choices, all of t
 
     `ref` is as much of the build's ref as tells it apart, where that is known. Without `fold` nothing is left out: every internal step, every log line kept. `max_lines` bounds the height.
     """
-    head = [*_what_happened(build, ref or build.ref[:SHORT_REF], now_ns, width), *_what_it_means(build, previous, width)]
+    head = [
+        *_what_happened(build, ref or build.ref[:SHORT_REF], now_ns, width),
+        *_what_it_means(build, previous, width),
+    ]
     if not build.steps:
         return [*head, [], [("   no steps are known of this build", "dim")]]
     foot = _foot(build, width, fold=fold)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from buildprof.cli.failure import Answer
 from buildprof.cli.options import Where
+from buildprof.store_location import sqlite_file
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -37,12 +37,6 @@ def opened_store(where: Where) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-def sqlite_file(database_url: str) -> Path | None:
-    """The file of an SQLite store; None for other databases."""
-    found = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", database_url)
-    return Path(found[1]) if found else None
 
 
 def _is_missing(file: Path) -> bool:

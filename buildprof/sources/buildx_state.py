@@ -1,18 +1,17 @@
 """What buildx keeps on disk: which directory a ref was built from, and which builders there are.
 
-buildx writes `refs/<builder>/<node>/<ref>` before it asks for the build, `refs/__group__/<id>` for a bake or compose
-call, `instances/<builder>` for a builder that was created (docker/buildx, localstate and store). The files belong to
-users, so each is read only if it is a regular file of some size, and no link is followed below a buildx directory.
+buildx writes `refs/<builder>/<node>/<ref>` before it asks for the build, and `instances/<builder>` for a builder that
+was created (docker/buildx, localstate and store). The files belong to users, so each is read only if it is a regular
+file of some size, and no link is followed below a buildx directory.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,6 @@ from buildprof.model.events import LocalState
 MAX_STATE_BYTES = 256 * 1024
 MAX_DIRECTORIES = 500
 MAX_REFS = 50_000
-MAX_GROUP = 1_000
 
 _MAX_PATH_CHARS = 4_096
 _MAX_NAME_CHARS = 200
@@ -61,18 +59,6 @@ def read_local_state(buildx_dirs: Sequence[Path], ref: str) -> LocalState | None
     return None
 
 
-def read_group(buildx_dirs: Sequence[Path], group_id: str) -> tuple[str, ...]:
-    """The refs of one bake or compose call, () if it is not known."""
-    if not _NAME.fullmatch(group_id):
-        return ()
-    for buildx_dir in buildx_dirs:
-        directory = buildx_dir / "refs" / _GROUPS
-        refs = _entry(_read_json(directory / group_id), "Refs", list, []) if _is_plain_directory(directory) else []
-        if found := tuple(ref for ref in refs[:MAX_GROUP] if isinstance(ref, str) and _NAME.fullmatch(ref)):
-            return found
-    return ()
-
-
 def list_instances(buildx_dir: Path) -> tuple[BuilderInstance, ...]:
     """The builders that were created, by name. The engine's own ("default", or a context's name) have no file."""
     directory = buildx_dir / "instances"
@@ -80,30 +66,6 @@ def list_instances(buildx_dir: Path) -> tuple[BuilderInstance, ...]:
         return ()
     found = (_instance(_read_json(directory / name)) for name in _names(directory)[:MAX_DIRECTORIES])
     return tuple(instance for instance in found if instance is not None)
-
-
-async def follow_local_states(buildx_dirs: Sequence[Path], interval_seconds: float = 1.0) -> AsyncIterator[LocalState]:
-    """Every ref that appears from now on, as buildx writes it. Looks at the directories' times, and reads what is new."""
-    seen: dict[Path, tuple[int, bool, frozenset[str]]] = {}
-    is_first = True
-    while True:
-        fresh: list[LocalState] = []
-        for node_dir in _node_dirs(buildx_dirs):
-            with suppress(OSError):
-                changed_ns = node_dir.stat().st_mtime_ns
-                known_ns, is_settled, known = seen.get(node_dir, (-1, False, frozenset[str]()))
-                if changed_ns == known_ns and is_settled:
-                    continue
-                names = frozenset(_names(node_dir))
-                # A file can come after the listing within the same tick of the clock, so one more look is taken.
-                seen[node_dir] = changed_ns, changed_ns == known_ns, names
-                if not is_first:
-                    states = (read_local_state((node_dir.parents[2],), name) for name in sorted(names - known))
-                    fresh += [state for state in states if state is not None]
-        is_first = False
-        for state in fresh:
-            yield state
-        await asyncio.sleep(interval_seconds)
 
 
 def local_state_of(ref: str, document: Any, builder: str = "") -> LocalState | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ MAX_HISTORY = 1000
 MAX_WORDS = 200
 MAX_LABELS = 200
 REMEMBERED_TIMES = 4096
+MOMENT_SECONDS = 0.5
 
 _MAX_COMMAND_CHARS = 8192
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
@@ -60,6 +62,7 @@ class DockerApi:
         self._endpoint = endpoint
         self._client: docker.APIClient | None = None
         self._created: OrderedDict[str, int] = OrderedDict()
+        self._last_image: dict[str, tuple[float, ImageRecord | None]] = {}
         self._lock = asyncio.Lock()
 
     async def engine_info(self) -> EngineInfo:
@@ -74,8 +77,15 @@ class DockerApi:
         return await self._ask_of(lambda client: self._history(client, image)[0])
 
     async def inspect_image(self, image: str) -> ImageRecord | None:
-        """An image with its history; None if there is no such image."""
-        return await self._ask_of(lambda client: self._image(client, image))
+        """An image with its history; None if there is no such image.
+
+        The end of a build and the event of its tag ask for the same image at once: an answer serves for a moment.
+        """
+        asked_at, record = self._last_image.get(image, (0.0, None))
+        if record is None or time.monotonic() - asked_at > MOMENT_SECONDS:
+            record = await self._ask_of(lambda client: self._image(client, image))
+            self._last_image = {image: (time.monotonic(), record)}
+        return record
 
     async def image_facts(self, image: str) -> ImageFacts | None:
         """An image's size, layers and history; None if there is no such image."""

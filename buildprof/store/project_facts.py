@@ -111,7 +111,20 @@ def _facts(rows: list[Sequence[Any]]) -> ProjectFacts:
     durations, sizes, executed, saved = [], [], [], []
     hits = misses = 0
     finished = [row for row in newest_first if row[5] != _RUNNING][:RECENT]
-    for _, _, _, _, started_ns, status, completed_ns, hit, missed, executed_seconds, saved_seconds, size_bytes in finished:
+    for (
+        _,
+        _,
+        _,
+        _,
+        started_ns,
+        status,
+        completed_ns,
+        hit,
+        missed,
+        executed_seconds,
+        saved_seconds,
+        size_bytes,
+    ) in finished:
         hits += hit or 0
         misses += missed or 0
         if executed_seconds is not None:

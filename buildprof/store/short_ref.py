@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os.path import commonprefix
-
 from sqlalchemy import Engine, func, select
 
 from buildprof.store import schema
@@ -25,5 +23,8 @@ def short_ref(engine: Engine, ref: str) -> str:
     )
     with reading(engine) as connection:
         found = connection.execute(neighbours).one()
-    shared = max(len(commonprefix([ref, neighbour or ""])) for neighbour in found)
-    return ref[: max(shared + 1, MIN_CHARACTERS)]
+    return ref[: max(MIN_CHARACTERS, *(_shared_characters(ref, neighbour or "") + 1 for neighbour in found))]
+
+
+def _shared_characters(one: str, other: str) -> int:
+    return next((at for at, (ours, theirs) in enumerate(zip(one, other, strict=False)) if ours != theirs), len(other))

@@ -93,7 +93,9 @@ def test_the_size_of_a_step_is_its_layer_else_its_record_else_what_it_moved() ->
     assert step_size_bytes(replace(one, stored_bytes=2, layer=Layer("d", 1))) == 1
 
 
-texts = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.sampled_from(["", "x"])), max_size=6)
+texts = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.sampled_from(["", "x"])), min_size=1, max_size=6
+)
 
 
 @settings(deadline=None)
@@ -105,6 +107,14 @@ def test_every_step_of_both_builds_is_in_exactly_one_pair(
     pairs = compare_builds(*builds).pairs
     assert sorted(p.before.id for p in pairs if p.before) == sorted(one.id for one in builds[0].steps)
     assert sorted(p.after.id for p in pairs if p.after) == sorted(one.id for one in builds[1].steps)
+
+
+def test_builds_of_which_one_has_no_known_steps_have_no_difference() -> None:
+    bare = replace(shop(), steps=())
+    for pair in ((bare, shop()), (shop(), bare)):
+        comparison = compare_builds(*pair)
+        assert (comparison.pairs, comparison.difference_seconds) == ((), None)
+        assert compare_document(comparison)["difference_seconds"] is None
 
 
 def test_the_document_has_heads_sums_and_pairs() -> None:

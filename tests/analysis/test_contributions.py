@@ -19,6 +19,7 @@ from buildprof.analysis.contributions import (
     label_value,
     layer_sizes,
 )
+from buildprof.analysis.summary import summarize
 from buildprof.exporters.prometheus.catalog import CATALOG
 from buildprof.model.build import Build, Engine, Image, Source, Status, Summary
 from buildprof.model.series import Contribution, Effect
@@ -110,6 +111,19 @@ def test_figures_of_the_summary_become_totals_and_unknown_ones_zero():
     assert value_of(changes, "image_export_seconds_total", **labels) == 0.25
     assert value_of(changes, "cache_saved_seconds_total", **labels) == 0
     assert value_of(changes, "base_pull_seconds_total", **labels) == 0
+
+
+def test_what_is_unknown_of_the_last_build_is_not_exported_as_zero():
+    bare = a_build(seconds=0.0, summary=summarize([]))  # an image of which only the end is known
+    gauges = {c.metric for c in contributions(bare, LabelBudget()) if c.effect is Effect.SET}
+    assert gauges == {"last_build_timestamp_seconds", "last_build_success"}
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_duration():
+    build = a_build(seconds=-5.0)
+    assert (
+        value_of(contributions(build, LabelBudget()), "last_build_duration_seconds", project="shop", target="web") == 0
+    )
 
 
 def test_a_histogram_gets_one_bucket_its_sum_and_an_exemplar():
@@ -298,10 +312,8 @@ def test_the_sum_over_builds_is_the_total_however_labels_are_bounded(builds):
 
 
 def test_every_metric_that_the_store_feeds_is_contributed():
-    build = a_build(
-        a_step(layer=Layer("sha256:1", 1)),
-        image=Image("sha256:i", (), 100, 2),
-    )
+    steps = (a_step(layer=Layer("sha256:1", 1)),)
+    build = a_build(*steps, image=Image("sha256:i", (), 100, 2), summary=summarize(steps))
     changes = [*contributions(build, LabelBudget()), *evictions("default", 0, 0)]
     assert {catalog_name(c) for c in changes} == {metric.name for metric in CATALOG if metric.fed_by == "store"}
 

@@ -10,9 +10,9 @@ from buildprof.assembly.facts import BuildFacts
 from buildprof.assembly.projects import Placement
 from buildprof.assembly.redact import make_redactor
 from buildprof.model.build import Engine, Image, Status, Vcs
-from buildprof.model.events import BuildRecord, HistoryEntry, RecordState, StatusUpdate, VertexLog
+from buildprof.model.events import BuildRecord, HistoryEntry, RecordState, StatusUpdate, Vertex, VertexLog
 from tests.assembly.events import facts_of, vertex
-from tests.recordings.replay import DIRECTORY, EXPECTED, NAMES, document_text, load, replay_name
+from tests.recordings.replay import DIRECTORY, EXPECTED, NAMES, document_text, load, replay, replay_name
 
 SECOND = 1_000_000_000
 RECORD = BuildRecord("ref", RecordState.COMPLETE, 3, SECOND, 9 * SECOND)
@@ -58,6 +58,55 @@ def test_no_value_of_a_build_argument_is_anywhere_in_a_build():
         assert "correct-horse" not in repr(build)
         assert build.options.build_args == {"TOKEN": None}
         assert build.options.build_arg_hashes["TOKEN"]
+
+
+def test_no_value_that_a_dockerfile_assigns_to_a_secret_is_anywhere_in_a_build_and_every_step_has_its_lines():
+    with_mounts = [name for name in NAMES if "-mounts" in name]
+
+    assert len(with_mounts) == 5
+    for name in with_mounts:
+        assert "sesame9" in (DIRECTORY / f"{name}.jsonl").read_text()
+        build = replay_name(name)
+        assert "sesame9" not in repr(build)
+        assert "open1envvalue" not in repr(build.steps)
+        assert all(step.lines for step in build.steps if step.position)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_in_which_vertices_were_reported_does_not_matter(name):
+    recording = load(name)
+    seen = recording.facts.vertices.values()
+    backwards = StatusUpdate(vertices=tuple(Vertex(one.digest, one.name, one.inputs) for one in reversed(seen)))
+    turned = replace(recording, updates=(backwards, *recording.updates))
+
+    assert list(turned.facts.vertices) == list(recording.facts.vertices)[::-1]
+    assert replay(turned) == replay(recording)
+
+
+def test_what_a_dockerfile_assigns_to_a_secret_is_not_in_the_log_of_a_failure():
+    facts = facts_of(
+        vertex("a", (SECOND, 2 * SECOND, "echo sesame9: exit code: 1"), name="[other 7/9] RUN echo sesame9")
+    )
+    facts.observe(StatusUpdate(logs=(VertexLog("a", b"+ echo sesame9\n"),)))
+    text = "FROM base\nENV DB_PASS=sesame9\nRUN x\n"
+    build = assembled(facts, text=text, error_code=2, error_message="failed: sesame9")
+
+    assert "sesame9" not in repr(build)
+    assert "sesame9" in repr(assembled(facts, error_code=2))  # nothing tells that it is a secret
+
+
+def test_builds_of_no_known_project_share_a_history_only_if_their_dockerfiles_are_equal():
+    facts = facts_of(vertex("a", (SECOND, 2 * SECOND), name="[2/2] RUN x"))
+
+    def identity(text, **placement):
+        return assembled(facts, text=text, placement=Placement(**placement)).steps[0].identity
+
+    one, other = "FROM base\nRUN x\n", "FROM base\nRUN x\nCMD y\n"
+    assert identity(one) == identity(one) != ""
+    assert identity(one) != identity(other)
+    assert identity("") == ""
+    assert identity(one, project="app") == identity(other, project="app")
+    assert identity("", project="app") != ""
 
 
 def test_the_lines_of_a_completed_build_are_those_of_its_dockerfile():

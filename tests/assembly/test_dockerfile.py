@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildprof.assembly.dockerfile import MAX_TEXT_CHARS, Dockerfile, locate, parse
+from buildprof.assembly.dockerfile import DEFAULT_SHELL, MAX_TEXT_CHARS, Dockerfile, exec_form, locate, parse
 from buildprof.assembly.names import parse_name
 from buildprof.sources.progress_log import ProgressLog
 from tests.sources.recordings import PROGRESS
@@ -60,9 +60,63 @@ def test_a_lone_stage_has_no_name_even_if_it_was_given_one():
     assert numbering("FROM base AS only\nRUN x\n") == [[" 1/2 FROM", " 2/2 RUN"]]
 
 
-@pytest.mark.parametrize("line", ["COPY --from=other /a /a", "RUN --mount=type=bind,from=other,target=/m x"])
-def test_an_image_that_files_are_taken_from_makes_one_stage_more(line: str):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "COPY --from=other /a /a",
+        "RUN --mount=type=bind,from=other,target=/m x",
+        "RUN --mount=type=cache,target=/c x",
+        "RUN --mount=type=tmpfs,target=/t x",
+        "RUN --mount=type=secret,id=s x",
+        "RUN --network=none --mount=type=bind,target=/m x",
+    ],
+)
+def test_an_image_that_files_are_taken_from_and_any_mount_make_one_stage_more(line: str):
     assert numbering(f"FROM base\n{line}\n") == [["stage-0 1/2 FROM", f"stage-0 2/2 {line.split(maxsplit=1)[0]}"]]
+
+
+def test_a_lone_stage_is_found_by_any_name_that_a_frontend_gives_it():
+    for line in ("RUN x", "RUN --mount=type=cache,target=/c x"):
+        dockerfile = read(f"FROM base AS Only\n{line}\n")
+        assert {locate(dockerfile, stage, 2).lines for stage in ("", "stage-0", "only")} == {(2, 2)}
+        assert locate(dockerfile, "other", 2) is None
+    assert locate(read("FROM base\nRUN x\nFROM base\nRUN y\n"), "", 2) is None
+
+
+def test_assignments_are_those_of_arg_and_env_with_what_is_known_filled_in():
+    text = """\
+ARG G="a b"
+FROM base
+ARG A=one B=$G C GIVEN
+ENV D='two three' E=${A}-$GIVEN F=\\$x
+ENV OLD a value  of old
+ONBUILD ENV T=four
+FROM base
+ARG A=five
+"""
+    assert parse(text, {"A": "mine", "GIVEN": "yours"}).assignments == (
+        ("G", "a b"), ("A", "one"), ("B", "a b"), ("D", "two three"), ("E", "mine-yours"), ("F", "$x"),
+        ("OLD", "a value  of old"), ("T", "four"), ("A", "five"),
+    )  # fmt: skip
+
+
+def test_assignments_that_grow_without_end_are_left_out():
+    text = "FROM base\nARG A=aaaaaaaa\n" + "ENV A=$A$A\n" * 60
+    assert len(read(text).assignments) == 8
+
+
+def test_a_stage_runs_in_the_shell_that_was_said_last_also_by_the_stage_below():
+    text = (
+        'FROM base AS a\nRUN 1\nSHELL ["/bin/bash", "-o", "pipefail", "-c"]\nRUN 2\nFROM a\nRUN 3\nFROM base\nRUN 4\n'
+    )
+    shells = [one.shell for stage in read(text).stages for one in stage.instructions if one.keyword == "RUN"]
+    assert shells == [DEFAULT_SHELL, *["/bin/bash -o pipefail -c"] * 2, DEFAULT_SHELL]
+
+
+def test_the_exec_form_is_a_list_of_strings():
+    assert exec_form('["a", "b c"]') == ("a", "b c")
+    for command in ("a b", "[ -f x ] && y", "[]", '["a", 1]', '{"a": 1}', "[" * 100_000, ""):
+        assert exec_form(command) == ()
 
 
 def test_an_earlier_stage_and_scratch_as_base_are_not_counted():

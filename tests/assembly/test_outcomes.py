@@ -83,6 +83,36 @@ def test_a_step_of_several_builds_is_a_miss_in_the_one_that_started_it_and_share
         assert all(list(words(build).values()).count("miss") >= 1 for build in builds)
 
 
+def test_adding_from_a_url_that_did_not_change_hits():
+    cold, warm = (replay_name(f"docker-28-remote-{one}") for one in ("cold", "warm"))
+    url = "ADD http://127.0.0.1:18735/package.json /remote/"
+
+    assert words(cold) == {url: "miss", "RUN cat /remote/package.json > /seen": "miss"}
+    assert words(warm) == dict.fromkeys(words(cold), "hit")
+    assert (warm.summary.cacheable_steps, warm.summary.hit_ratio) == (2, 1.0)
+    sources = [step for build in (cold, warm) for step in build.steps if step.kind is Kind.ADD and not step.inputs]
+    assert [(step.outcome, step.cacheable) for step in sources] == [(Outcome.NONE, False)] * 2
+
+
+def test_the_source_of_an_add_is_looked_up_nowhere_and_its_copy_is():
+    git = "[2/2] ADD https://example.com/app.git /app"
+
+    assert outcomes_of(
+        vertex("source", (1, 2), name=git), vertex("copy", (2, 3), inputs=["source"], name=git),
+        source=Kind.ADD, copy=Kind.ADD,
+    ) == {"source": Outcome.NONE, "copy": Outcome.MISS}  # fmt: skip
+    gone = vertex("source", (1, 2, "404"), name=git)
+    assert outcomes_of(gone, source=Kind.ADD) == {"source": Outcome.FAILED}
+
+
+def test_a_step_that_outlived_the_build_in_which_it_began_is_a_miss_of_the_one_in_which_it_ended():
+    first, second = (replay_name(f"docker-28-twins-{number}") for number in (1, 2))
+
+    assert words(first) == {"RUN sleep 5; echo twins > /twins": "canceled", "RUN echo after > /after": "skipped"}
+    assert words(second) == {"RUN sleep 5; echo twins > /twins": "miss", "RUN echo after > /after": "miss"}
+    assert 3 < second.summary.executed_seconds < 5
+
+
 def test_without_its_neighbours_a_build_has_all_that_it_shows():
     assert set(words(replay(load("docker-28-bake-shared-2"))).values()) == {"miss"}
 
@@ -208,6 +238,29 @@ def test_a_step_that_ran_before_a_build_was_asked_for_was_not_started_by_it():
 
     assert started_elsewhere("step", found["step"], late, [early])
     assert not started_elsewhere("step", found["step"], late, [])
+
+
+def test_a_build_in_which_a_step_did_not_end_well_is_not_its_owner():
+    ended = facts_of(vertex("step", (5, 9))).vertices
+    this = as_neighbour("younger", 7, ended)
+    for end in ((8, CANCELED), (8, "broken"), (None,)):
+        older = facts_of(vertex("step", (5, *end)), vertex("other", (6, 8, CANCELED))).vertices
+        assert not started_elsewhere("step", ended["step"], this, [as_neighbour("older", 1, older)])
+    assert started_elsewhere("step", ended["step"], this, [as_neighbour("older", 1, ended)])
+
+
+def test_a_step_whose_end_its_owner_has_not_been_told_yet_is_still_its_owners():
+    ended, running = facts_of(vertex("step", (5, 9))).vertices, facts_of(vertex("step", (5, None))).vertices
+
+    assert started_elsewhere("step", ended["step"], as_neighbour("b", 7, ended), [as_neighbour("a", 1, running)])
+
+
+def test_as_long_as_a_step_runs_it_is_that_of_the_build_that_started_it():
+    running = facts_of(vertex("step", (5, None))).vertices
+    older, younger = as_neighbour("older", 1, running), as_neighbour("younger", 7, running)
+
+    assert started_elsewhere("step", running["step"], younger, [older])
+    assert not started_elsewhere("step", running["step"], older, [younger])
 
 
 def test_a_step_that_never_ran_was_started_by_nobody():

@@ -1,6 +1,7 @@
 import pytest
 
-from buildprof.assembly.progress import record_of, split_by_build
+from buildprof.assembly.facts import BuildFacts
+from buildprof.assembly.progress import is_cut_off, record_of, split_by_build
 from buildprof.model.events import RecordState, StatusUpdate, Vertex, VertexStatus
 from tests.assembly.events import facts_of, vertex
 from tests.recordings.replay import load
@@ -8,8 +9,14 @@ from tests.recordings.replay import load
 DEFINITION = "load build definition from"
 
 
+BAKE = "[internal] load local bake definitions"
+
+
 def stream(*names):
-    return [StatusUpdate(vertices=(Vertex(name, name, (), False, 1, 2),)) for name in names]
+    facts = BuildFacts()
+    for name in names:
+        facts.observe(StatusUpdate(vertices=(Vertex(name, name, (), False, 1, 2),)))
+    return facts
 
 
 def names(facts):
@@ -39,10 +46,41 @@ def test_a_stream_of_several_builds_is_split_by_the_name_that_stands_first():
     assert names(split_by_build(stream(*said))) == {"api": [said[1], said[3]], "web": [said[0], said[2], said[4]]}
 
 
+def test_builds_of_one_call_that_share_their_dockerfile_are_two():
+    said = [f"[api internal] {DEFINITION} Dockerfile", "[web internal] load build context", "[web] exporting to image"]
+
+    assert names(split_by_build(stream(*said))) == {"api": said[:1], "web": said[1:]}
+
+
 def test_a_build_without_a_name_keeps_what_no_other_build_claims():
     said = [f"[web internal] {DEFINITION} Dockerfile", f"[internal] {DEFINITION} Dockerfile", "[1/2] RUN x"]
 
     assert names(split_by_build(stream(*said))) == {"": said[1:], "web": said[:1]}
+
+
+def test_what_bake_does_first_is_part_of_no_build():
+    said = [f"[internal] {DEFINITION} Dockerfile", "[1/2] RUN x"]
+
+    assert names(split_by_build(stream(BAKE, *said))) == {"": said}
+    assert split_by_build(stream(BAKE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("vertices", "is_cut"),
+    [
+        ([("[1/2] FROM base", (1, 2)), ("[2/2] RUN x", (2, 3))], False),
+        ([("[1/2] FROM base", (1, 2)), ("[2/2] RUN x", (2, None))], True),
+        ([("[1/2] FROM base", (1, 2)), ("[2/2] RUN x", None)], True),
+        ([("[1/2] FROM base", (1, 2)), ("[2/2] RUN x", None), ("exporting to image", (3, 4))], False),
+        ([("[1/2] FROM base", (1, 2)), ("[2/2] RUN x", None), ("exporting to image", (3, None))], True),
+        ([("[1/2] FROM base", (1, 2, "no such image")), ("[2/2] RUN x", None)], False),
+    ],
+)
+def test_a_stream_is_cut_off_where_nothing_failed_and_something_is_not_done(vertices, is_cut):
+    facts = facts_of(*(vertex(name, *([run] if run else []), name=name) for name, run in vertices))
+
+    assert is_cut_off(facts, "", "") == is_cut
+    assert not is_cut_off(facts, "", "failed to solve: Canceled")
 
 
 def test_the_record_of_a_stream_says_what_the_record_of_the_engine_says():
@@ -85,6 +123,7 @@ def test_the_same_stream_has_the_same_ref_and_another_has_another():
         return record_of(facts_of(*vertices), prefix, "").ref
 
     assert ref(vertex("a", (1, 2))) == ref(vertex("a", (1, 2), (3, 4)))
+    assert ref(vertex("a", (1, 2))) == ref(vertex("a", (1, 2)), vertex("b", (3, 4)))
     assert (
         len(
             {

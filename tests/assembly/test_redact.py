@@ -47,6 +47,12 @@ POSITIONS = [
     "TOKEN=${{TOKEN:-{}}}",
     "--build-arg SIGNING_KEY={}",
     "-e dbPassword={}",
+    "RUN echo machine git.example login jane password {} > /root/.netrc",
+    "RUN printf 'machine git.example\\n  login jane\\n  password {}\\n' > /root/.netrc",
+    "RUN <<EOF cat > /root/.netrc\nmachine git.example\nlogin jane\npassword {}\nEOF",
+    "machine git.example password {}",
+    "+ NPM_TOKEN={}",
+    "+ curl -u jane:{} https://git.example",
 ]
 
 SHAPES = [
@@ -75,6 +81,7 @@ HARMLESS = [
     "git clone git@git.example:org/x.git ssh://git.example/x",
     "RUN export PWD=/x OLDPWD=/y AUTHOR=me && mkdir -p /a",
     'RUN [ -z "$TOKEN" ] && echo "no token"',
+    "RUN ./machine login && echo enter your password please",
     "exporting to image",
     "",
 ]
@@ -140,6 +147,22 @@ def test_values_of_build_arguments_are_taken_out_where_they_stand_expanded():
     assert redactor.text("RUN get xsomething-longx") == f"RUN get x{REDACTED}x"
 
 
+def test_what_a_dockerfile_assigns_to_names_that_look_secret_is_taken_out_where_it_stands_filled_in():
+    assigned = [("DB_PASS", "sesame9"), ("PLACE", "open1value"), ("API_KEY", "longer-than-8"), ("TOKEN", "1")]
+    assigned += [
+        ("AUTH", "true"),
+        ("KEY_FILE", "/run/key"),
+        ("PASSWORD_FILE", "/run/secret"),
+        ("ALLOWED_TOKEN", "free"),
+    ]
+    redactor = make_redactor(b"key", allow_build_args=["ALLOWED_TOKEN"]).with_assignments(assigned)
+
+    assert redactor.text("COPY f /x/sesame9/xlonger-than-8x") == f"COPY f /x/{REDACTED}/x{REDACTED}x"
+    for text in ("[1/1] RUN true", "COPY f /x/open1value", "ls /run/secret /run/key", "free", "sesame99"):
+        assert redactor.text(text) == text
+    assert "sesame9" not in repr(redactor)
+
+
 def test_allowed_build_arguments_stay():
     redactor = make_redactor(b"key", allow_build_args=["VERSION"]).for_build({"VERSION": "1.2.3", "OTHER": "4.5.6"})
     assert redactor.text("RUN get 1.2.3 4.5.6") == f"RUN get 1.2.3 {REDACTED}"
@@ -176,7 +199,23 @@ def test_a_redactor_shows_neither_its_key_nor_the_values():
     assert "s3cr3t" not in repr(Redactor(b"s3cr3t").for_build({"A": "s3cr3t"}))
 
 
-@pytest.mark.parametrize("piece", ["=", "a='\"", "://a:", "-u a:", "eyJ.", "login ", "ENV a ", "a=b;", "TOKEN=$a "])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "=",
+        "a='\"",
+        "://a:",
+        "-u a:",
+        "eyJ.",
+        "login ",
+        "ENV a ",
+        "a=b;",
+        "TOKEN=$a ",
+        "machine ",
+        "login a ",
+        "machine a\\n",
+    ],
+)
 def test_a_line_of_a_megabyte_is_done_in_time_whatever_it_holds(piece: str):
     text = "curl " + piece * (1_000_000 // len(piece))
     assert isinstance(REDACTOR.text(text), str)  # the limit of pytest-timeout is the assertion

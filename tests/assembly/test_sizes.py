@@ -72,5 +72,11 @@ def test_a_record_may_have_any_of_the_forms_of_a_command():
     assert stored_bytes(usage(record(run_description("make"), 7)), map(run_description, ("$X", "make")), None) == 7
 
 
+def test_a_run_in_exec_form_or_in_another_shell_is_described_by_its_words():
+    assert run_description("make") == "mount / from exec /bin/sh -c make"
+    assert run_description("make", "/bin/bash -ec") == "mount / from exec /bin/bash -ec make"
+    assert run_description('["make", "all it"]', "/bin/bash -ec") == "mount / from exec make all it"
+
+
 def test_no_reading_of_the_cache_has_no_records():
     assert index_usage(None) == {}

@@ -64,13 +64,28 @@ def test_steps_of_equal_text_differ_by_their_occurrence():
     assert len({step.identity for step in steps.values()}) == 3
 
 
-def test_without_a_dockerfile_the_position_is_the_identity_since_names_change_with_arguments():
+def test_without_a_dockerfile_position_and_name_are_the_identity():
     def identity(name, **fields):
         return steps_of(run("a", name), dockerfile="", **fields)["a"].identity
 
-    located = Provenance(steps={"a": StepFacts(locations=((3, 3),))})
-    assert identity("[2/3] RUN echo 1") == identity("[2/3] RUN echo 2") != identity("[3/3] RUN echo 1")
-    assert identity("[2/3] RUN echo 1", provenance=located) == identity("[2/3] RUN echo 2", provenance=located)
+    assert identity("[2/3] RUN echo 1") == identity("[2/3] RUN  echo 1")
+    others = [identity(name) for name in ("[3/3] RUN echo 1", "[2/4] RUN echo 1", "[2/3] RUN sleep 3")]
+    assert identity("[2/3] RUN echo 1") not in others
+    hidden = [identity(f"[2/3] RUN echo {one}", redact=lambda text: text.replace("1", "2")) for one in (1, 2)]
+    assert hidden[0] == hidden[1]
+
+
+def test_without_a_prefix_no_step_has_an_identity():
+    assert steps_of(run("a", "[deps 2/3] RUN echo 1"), identity_prefix="")["a"].identity == ""
+
+
+def test_a_lone_stage_keeps_its_identities_when_its_steps_begin_to_show_a_name():
+    def identity(name, text):
+        return steps_of(run("a", name), dockerfile=text)["a"].identity
+
+    plain = "FROM base\nRUN x\n"
+    with_mount = plain + "RUN --mount=type=cache,target=/c y\n"
+    assert identity("[2/2] RUN x", plain) == identity("[stage-0 2/3] RUN x", with_mount)
 
 
 def test_a_step_that_shows_another_builds_stage_is_found_by_its_lines():
@@ -138,6 +153,13 @@ def test_steps_stand_in_the_order_of_their_start_and_those_that_never_ran_last()
     assert [step.id for step in make_steps(vertices, context())] == ["a", "b", "never"]
 
 
+def test_what_started_at_once_stands_in_the_order_of_the_dockerfile():
+    vertices = [run("b", "[deps 3/3] COPY a b", (2, 2)), run("a", "[deps 2/3] RUN x", (2, 2)), vertex("c", name="z")]
+
+    for order in (vertices, vertices[::-1]):
+        assert [step.id for step in make_steps(facts_of(*order).vertices, context())] == ["a", "b", "c"]
+
+
 def test_inputs_that_were_never_reported_are_left_out():
     assert steps_of(run("a", "x", inputs=["b", "c"]), run("b", "y"))["a"].inputs == ("b",)
 
@@ -156,6 +178,23 @@ def test_errors_are_redacted_and_bounded():
 
     assert step.error.startswith("* * ")
     assert len(step.error) <= 4000
+
+
+def test_a_run_without_a_result_has_stored_nothing():
+    record = CacheRecord("1", 7, "mount / from exec /bin/sh -c x", "regular", False, False, created_ns=SECOND)
+    name, usage = "[1/1] RUN x", CacheUsage("default", 0, (record,))
+
+    assert steps_of(run("a", name), usage=usage)["a"].stored_bytes == 7
+    assert steps_of(vertex("a", name=name), usage=usage)["a"].stored_bytes is None
+    for error in ("exit code: 1", "x: context canceled"):
+        assert steps_of(run("a", name, (SECOND, 2 * SECOND, error)), usage=usage)["a"].stored_bytes is None
+
+
+def test_what_a_run_stored_is_found_in_exec_form_and_under_another_shell():
+    for engine in ("docker-26", "docker-28", "docker-28-containerd"):
+        runs = [step for step in replay_name(f"{engine}-mounts").steps if step.kind is Kind.RUN]
+        assert len(runs) == 4
+        assert None not in [step.stored_bytes for step in runs]
 
 
 def transferred(kind_name, *transfers, **fields):
@@ -179,6 +218,34 @@ def test_the_bytes_of_a_base_are_those_of_its_blobs_and_none_if_it_was_there():
     assert transferred("[1/2] FROM base", (BLOB, "downloading", 30), ("extracting " + BLOB, "extract", 99)) == 30
     assert transferred("[1/2] FROM base") == 0
     assert transferred("[1/2] RUN x") is None
+
+
+def test_layers_of_a_hit_that_came_uncounted_are_of_the_size_that_the_provenance_tells():
+    other, unknown = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+    provenance = Provenance(steps={"a": StepFacts(layer_chain=((BLOB, 30), (other, 12), (unknown, None)))})
+    pulls = [(f"pulling {BLOB}", "", 0), (f"pulling {other}", "", 0)]
+
+    assert transferred("[1/2] RUN x", *pulls, provenance=provenance) == 42
+    assert transferred("[1/2] RUN x", *pulls, (BLOB, "downloading", 31), provenance=provenance) == 43
+    assert transferred("[1/2] RUN x", (f"pulling {BLOB}", "", 29), provenance=provenance) == 29
+    assert transferred("[1/2] RUN x", *pulls, (f"pulling {unknown}", "", 0), provenance=provenance) is None
+    assert transferred("[1/2] RUN x", *pulls) is None
+
+
+def test_a_blob_is_counted_once_in_a_build():
+    facts = facts_of(run("b", "[2/2] RUN y", (3, 4)), run("a", "[1/2] FROM base", (1, 2)))
+    blobs = [VertexStatus(BLOB, one, "downloading", 30, 30) for one in "ab"]
+    facts.observe(StatusUpdate(statuses=(*blobs, VertexStatus("sha256:" + "1" * 64, "b", "downloading", 5, 5))))
+
+    assert [step.transferred_bytes for step in make_steps(facts.vertices, context())] == [30, 5]
+
+
+@pytest.mark.parametrize(("engine", "bytes_"), [("docker-26", 419105), ("docker-28", 427729)])
+def test_a_hit_from_a_registry_moved_its_layers(engine, bytes_):
+    moved = {step.command: step.transferred_bytes for step in replay_name(f"{engine}-pulled-2").steps}
+
+    assert moved["cat /large > /twice"] == bytes_
+    assert moved["seq 1 100000 > /large"] is None
 
 
 def test_the_layer_of_a_step_is_the_last_of_its_chain():
@@ -208,7 +275,9 @@ def test_every_vertex_of_a_recording_is_one_step(name):
     steps = replay_name(name).steps
 
     assert {step.id for step in steps} == set(load(name).facts.vertices)
-    assert all(step.cacheable == (step.kind in CACHEABLE_KINDS) == bool(step.identity) for step in steps)
+    assert all(step.cacheable == bool(step.identity) for step in steps)
+    of_a_source = [step for step in steps if step.kind is Kind.ADD and not step.inputs]
+    assert all(step.cacheable == (step.kind in CACHEABLE_KINDS and step not in of_a_source) for step in steps)
     assert len({step.identity for step in steps if step.identity}) == sum(step.cacheable for step in steps)
     assert all(step.lines for step in steps if step.position)
 

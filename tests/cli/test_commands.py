@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from buildprof.model.build import Status
+from buildprof.cli.options import UNKNOWN
+from buildprof.model.build import UNKNOWN_PROJECT, Status, Summary
 from tests.cli.conftest import Run, clean_environment, moved, save
 from tests.cli.sample_builds import at, running, shop
 from tests.cli.test_profile import is_harmless
@@ -111,6 +112,36 @@ def test_an_image_is_compared_with_that_of_the_last_completed_build(run: Run, tm
     smaller = replace(first, ref="first", image=replace(first.image, size_bytes=213_000_000))
     save(tmp_path, moved(smaller, now_ns - 10**12), moved(first, now_ns - 10**11))
     assert "(+1 MB since the last build)" in ask(run, tmp_path, "show", "last")
+
+
+def test_builds_that_could_not_be_placed_are_not_compared(run: Run, tmp_path: Path) -> None:
+    now_ns, unplaced = time.time_ns(), replace(shop(), project=UNKNOWN_PROJECT)
+    save(tmp_path, moved(replace(unplaced, ref="first"), now_ns - 10**12), moved(unplaced, now_ns - 10**11))
+    assert "since the last build" not in ask(run, tmp_path, "show", "last")
+    assert "unknown/web       2" in ask(run, tmp_path, "projects")
+    (project,) = json.loads(ask(run, tmp_path, "projects", "--json"))["projects"]
+    assert (project["trend"], project["previous_image_size_bytes"]) == (None, None)
+
+
+def test_a_build_of_unknown_duration_has_a_dash_and_no_trend(run: Run, tmp_path: Path) -> None:
+    now_ns = time.time_ns() - 10**12
+    for number in range(3):
+        build = moved(replace(shop(), ref=f"image-level-{number}", steps=(), summary=Summary()), now_ns + number)
+        save(tmp_path, replace(build, completed_ns=build.started_ns))
+    assert ask(run, tmp_path, "builds").splitlines()[1].split()[-4:] == [*[UNKNOWN] * 3, "214M"]
+    assert ask(run, tmp_path, "projects").splitlines()[1].split()[3:7] == [UNKNOWN] * 4
+    assert "completed, time not known" in ask(run, tmp_path, "show", "last")
+    head = json.loads(ask(run, tmp_path, "builds", "--json"))["builds"][0]
+    assert head["duration_seconds"] is None
+    assert head["summary"] == dict.fromkeys(head["summary"]) | {"steps": 0}
+
+
+def test_as_much_of_a_ref_is_shown_as_can_be_typed(run: Run, tmp_path: Path) -> None:
+    now_ns = time.time_ns()
+    save(tmp_path, *(moved(replace(shop(), ref=f"0123456789{last}rest"), now_ns - 10**9) for last in "ab"))
+    for last in "ab":
+        shown = ask(run, tmp_path, "show", f"0123456789{last}")
+        assert f"ref 0123456789{last}   builder" in shown
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(filled_store: Path, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def test_steps_that_differ_are_shown_with_both_sides() -> None:
     )
     lines = shown(before, replace(before, ref="zzzzzzzzzz", steps=steps, completed_ns=at(53.8)))
     assert lines == [
-        "before    k6g3ggdn  shop/web  completed in 41.8 s  3 minutes ago",
-        "after     zzzzzzzz  shop/web  completed in 53.8 s  3 minutes ago",
+        "before    k6g3ggdnq2v0  shop/web  completed in 41.8 s  3 minutes ago",
+        "after     zzzzzzzzzz  shop/web  completed in 53.8 s  3 minutes ago",
         "differs   +12.0 s in all · +12.0 s of work in the steps · 0 B of image",
         "",
         "   stage  step            before  time  after  time  change  size",
@@ -47,6 +47,13 @@ def test_steps_that_differ_are_shown_with_both_sides() -> None:
 def test_a_build_and_itself_differ_in_nothing() -> None:
     assert shown(shop(), shop())[-1].strip() == "every step is as it was"
     assert len(shown(shop(), shop(), show_all=True)) == 5 + len(shop().steps)
+
+
+def test_a_build_without_steps_is_not_one_that_lost_all_of_them() -> None:
+    bare = replace(shop(), steps=(), completed_ns=shop().started_ns, image=None)
+    lines = shown(shop(), bare)
+    assert lines[1].startswith("after     k6g3ggdnq2v0  shop/web  completed, time not known")
+    assert [line.strip() for line in lines[2:]] == ["", "no steps are known of the later build"]
 
 
 @settings(deadline=None)

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from buildprof.cli.lines import plain
 from buildprof.cli.profile import profile
 from buildprof.model.build import Build, BuildError, Image, Status
+from buildprof.model.step import Kind
 from tests.cli.sample_builds import ALL, HOSTILE, NOW, at, failed, hostile, multi_platform, running, shop
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,6 +25,7 @@ def shown(build: Build, **options: object) -> list[str]:
         previous = replace(build, image=replace(build.image, size_bytes=build.image.size_bytes - 1_200_000))
     now_ns = at(12.3) if build.status is Status.RUNNING else NOW
     width = options.pop("width", 80)
+    options.setdefault("ref", build.ref[:8])
     return [plain(line) for line in profile(build, previous, now_ns, width, **options)]  # type: ignore[arg-type]
 
 
@@ -85,6 +87,30 @@ def test_savings_that_are_not_known_are_not_called_zero() -> None:
     build = shop()
     text = shown(replace(build, summary=replace(build.summary, saved_seconds=None)))[1]
     assert text == "cache     3 of 6 steps hit · savings not known yet · misses cost 38.9 s"
+
+
+def test_savings_that_are_known_in_part_are_called_so() -> None:
+    build = shop()
+    steps = tuple(replace(one, saved_seconds=None) if one.kind is Kind.COPY else one for one in build.steps)
+    assert "saved at least 2 m 10 s (1 hit not known yet)" in shown(replace(build, steps=steps))[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"),
+    [
+        (Status.COMPLETED, "completed, time not known"),
+        (Status.FAILED, "FAILED, time not known"),
+        (Status.CANCELED, "canceled, time not known"),
+    ],
+)
+def test_a_build_of_which_only_the_end_is_known_has_no_time_that_grows(status: Status, phrase: str) -> None:
+    steps = tuple(replace(one, started_ns=None, completed_ns=None, duration_seconds=None) for one in shop().steps)
+    build = replace(shop(), status=status, completed_ns=shop().started_ns, steps=steps)
+    for now_ns in (NOW, NOW + 60_000_000_000):
+        lines = [plain(line) for line in profile(build, None, now_ns, 80)]
+        assert f"shop/web  {phrase}  " in lines[0]
+        headings = next(line for line in lines if line.lstrip().startswith("step "))
+        assert headings.endswith("size")
 
 
 def test_an_image_as_large_as_before_is_unchanged() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from buildprof.assembly.projects import How, place
 from buildprof.model.events import BuildRecord, LocalState, RecordState
-from buildprof.sources.buildx_state import list_instances, read_group, read_local_state
+from buildprof.sources.buildx_state import list_instances, read_local_state
 from buildprof.sources.working_tree import tree_facts
 from tests.engines.engine import Engine
 
@@ -46,8 +46,7 @@ def test_the_builds_of_a_bake_know_their_targets_and_their_group(history_engine:
     history_engine.docker("buildx", "bake", cwd=shop)
     found = states(history_engine, shop)
     assert sorted(state.target for state in found) == ["api", "web"]
-    (group_id,) = {state.group_id for state in found}
-    assert sorted(read_group([history_engine.config_dir / "buildx"], group_id)) == sorted(state.ref for state in found)
+    assert len({state.group_id for state in found}) == 1
 
 
 def test_a_builder_that_was_created_is_listed(engine_28: Engine):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from buildprof.model.build import Build, Engine, Source, Status, Summary
 from buildprof.model.document import build_document
-from buildprof.model.step import Resources, Step
+from buildprof.model.step import Kind, Resources, Step
 from tests.cli.sample_builds import ALL, canceled, failed, shop
 
 HEAD = [
@@ -17,6 +17,7 @@ SUMMARY = [
     *("critical_path_seconds", "context_bytes", "context_seconds", "export_seconds"),
     *("cache_import_seconds", "cache_export_seconds", "base_pull_seconds"),
 ]
+OF_STEPS = ["saved_seconds_unknown_hits"]
 STEP = [
     *("id", "name", "kind", "stage", "position", "of", "platform", "instruction", "command", "lines", "inputs"),
     *("cacheable", "outcome", "started_at", "completed_at", "duration_seconds", "on_critical_path", "slack_seconds"),
@@ -31,15 +32,23 @@ def test_fields_stand_in_the_promised_order() -> None:
     assert list(document["image"]) == ["id", "tags", "size_bytes", "layers"]
     assert list(document["vcs"]) == ["source", "revision"]
     assert list(document["options"]) == ["no_cache", "build_args", "cache_from", "cache_to"]
-    assert list(document["summary"]) == SUMMARY
+    assert list(document["summary"]) == SUMMARY + OF_STEPS
     assert all(list(step) == STEP for step in document["steps"])
     layer = next(step["layer"] for step in document["steps"] if step["layer"])
     assert list(layer) == ["digest", "size_bytes", "compressed_bytes"]
     assert list(build_document(failed())["error"]) == ["message", "step_id", "log_tail"]
 
 
-def test_a_head_is_all_but_the_steps() -> None:
-    assert list(build_document(shop(), with_steps=False)) == HEAD
+def test_a_head_is_all_but_the_steps_and_what_takes_them_to_tell() -> None:
+    head = build_document(shop(), with_steps=False)
+    assert list(head) == HEAD
+    assert list(head["summary"]) == SUMMARY
+
+
+def test_hits_of_which_nobody_knows_what_they_saved_are_counted() -> None:
+    assert build_document(shop())["summary"]["saved_seconds_unknown_hits"] == 0
+    steps = tuple(replace(one, saved_seconds=None) if one.kind is Kind.RUN else one for one in shop().steps)
+    assert build_document(replace(shop(), steps=steps))["summary"]["saved_seconds_unknown_hits"] == 1
 
 
 def test_resources_have_their_fields() -> None:
@@ -68,8 +77,7 @@ def test_unknown_is_null_and_never_zero() -> None:
     assert document["engine"] == {"name": None, "version": None}
     for key in ("group", "dockerfile", "context", "error", "completed_at", "duration_seconds", "image", "vcs"):
         assert document[key] is None
-    assert document["summary"]["hit_ratio"] is None
-    assert document["summary"]["context_bytes"] is None
+    assert {key: value for key, value in document["summary"].items() if value is not None} == {"steps": 0}
     step = build_document(replace(nothing, steps=(_bare_step(),)))["steps"][0]
     known = ("id", "name", "kind", "inputs", "cacheable", "outcome", "on_critical_path")
     assert all(value is None for key, value in step.items() if key not in known)

@@ -94,7 +94,7 @@ RUN echo other shell > /shell
 MOUNTS_FAILED = MOUNTS.replace(" AS only", "") + "RUN set -x; : $DB_PASS; exit 3\n"
 REMOTE = f"FROM base\nADD http://127.0.0.1:{FILES_PORT}/package.json /remote/\nRUN cat /remote/package.json > /seen\n"
 TWINS = "FROM base\nRUN sleep 5; echo twins > /twins\nRUN echo after > /after\n"
-PULLED = "FROM base\nRUN seq 1 100000 > /large\nRUN cat /large > /twice\nCOPY a.txt /\n"
+PULLED = "FROM base\nRUN seq 1 100000 > /large\nRUN cat /large > /twice\nCOPY a.txt /\nRUN sleep 1\n"
 SHARED = "FROM base AS common\nRUN sleep 0.5; echo common\nFROM common AS {0}\nRUN echo {0}\n"
 BAKE = """\
 group "default" { targets = ["one", "two", "three"] }

@@ -1,4 +1,3 @@
-import asyncio
 import json
 import os
 from pathlib import Path
@@ -9,9 +8,7 @@ from buildprof.model.events import LocalState
 from buildprof.sources.buildx_state import (
     MAX_STATE_BYTES,
     BuilderNode,
-    follow_local_states,
     list_instances,
-    read_group,
     read_local_state,
 )
 
@@ -63,13 +60,6 @@ def test_an_unknown_ref_is_none(tmp_path: Path, node_dir: Path):
 def test_a_ref_that_is_no_plain_name_reads_nothing(tmp_path: Path, node_dir: Path, ref: str):
     write(node_dir.parent / "x", STATE)
     assert read_local_state([tmp_path], ref) is None
-    assert read_group([tmp_path], ref) == ()
-
-
-def test_a_group_names_its_refs(tmp_path: Path):
-    write(tmp_path / "refs/__group__" / GROUP, {"Targets": ["default"], "Refs": [REF, "../evil", 7]})
-    assert read_group([tmp_path], GROUP) == (REF,)
-    assert read_group([tmp_path], "other") == ()
 
 
 @pytest.mark.parametrize(
@@ -119,23 +109,3 @@ def test_builders_that_were_created_are_listed(tmp_path: Path):
     assert (instance.name, instance.driver) == ("mine", "docker-container")
     assert instance.nodes == (BuilderNode("mine0", "unix:///var/run/docker.sock", {"network": "host"}),)
     assert list_instances(tmp_path / "absent") == ()
-
-
-async def test_refs_that_appear_are_followed_and_old_ones_are_not_told(tmp_path: Path, node_dir: Path):
-    write(node_dir / "old", STATE)
-    found: list[str] = []
-
-    async def follow() -> None:
-        async for state in follow_local_states([tmp_path], interval_seconds=0.01):
-            found.append(f"{state.builder}/{state.ref}")
-            if len(found) == 3:
-                return
-
-    task = asyncio.create_task(follow())
-    await asyncio.sleep(0.05)
-    for number in range(2):
-        write(node_dir / f"new{number}", STATE)
-        await asyncio.sleep(0.03)
-    write(tmp_path / "refs/other/other0/new2", STATE)
-    await asyncio.wait_for(task, 20)
-    assert found == ["default/new0", "default/new1", "other/new2"]

@@ -102,7 +102,7 @@ async def test_an_image_is_told_with_its_history(any_engine: Engine):
     await api.close()
     assert record is not None
     assert facts is not None
-    assert record.tags == ("base:latest",)
+    assert "base:latest" in record.tags  # others may have given this engine's base more names
     assert (record.layers, record.parent, record.is_buildkit) == (1, "", False)
     assert record.history == history == facts.history
     assert [entry.id for entry in record.history] == [record.id]

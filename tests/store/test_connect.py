@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 import threading
@@ -14,6 +13,7 @@ from buildprof.store.connect import open_store
 from buildprof.store.errors import StoreError
 from buildprof.store.queries import cursor, list_builds
 from buildprof.store.writer import Writer
+from tests.nobody import as_nobody, public_directory
 from tests.store.conftest import new_schema
 from tests.store.samples import make_build
 
@@ -125,9 +125,10 @@ def test_a_writer_that_has_lost_its_connection_says_so_and_makes_a_new_one(postg
     engine.dispose()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    sqlite3.connect(path).close()
-    path.chmod(0o400)
-    assert "cannot be written" in message_of(f"sqlite:///{path}")
+def test_a_read_only_file_is_named() -> None:
+    with public_directory() as directory:
+        path = directory / "store.db"
+        sqlite3.connect(path).close()
+        path.chmod(0o444)
+        message = as_nobody(lambda: message_of(f"sqlite:///{path}"))
+    assert message == f"{path}: cannot be written: Permission denied"

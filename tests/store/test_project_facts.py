@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from buildprof.model.build import Image, Status, Summary
+from buildprof.model.build import UNKNOWN_PROJECT, Image, Status, Summary
 from buildprof.store.project_facts import list_projects
 from buildprof.store.writer import Writer
 from tests.store.samples import SECOND, T0, make_build
@@ -43,6 +43,38 @@ def test_a_running_build_counts_and_tells_nothing_more(engine: Engine, writer: W
     )
     (facts,) = list_projects(engine)
     assert (facts.builds, facts.last_started_ns, facts.last_duration_seconds) == (2, T0 + SECOND, 10.0)
+
+
+def test_what_no_build_tells_is_unknown_and_no_zero(engine: Engine, writer: Writer) -> None:
+    for number in range(3):
+        ended_ns = T0 + number * SECOND
+        writer.save_build(make_build(f"r{number}", started_ns=ended_ns, completed_ns=ended_ns, steps=()), scope="agent")
+    (facts,) = list_projects(engine)
+    assert (facts.builds, facts.hit_ratio, facts.executed_seconds, facts.saved_seconds) == (3, None, None, None)
+    assert (facts.median_duration_seconds, facts.last_duration_seconds, facts.trend) == (None, None, None)
+
+
+def test_a_build_of_unknown_duration_is_no_fast_one(engine: Engine, writer: Writer) -> None:
+    writer.save_build(make_build("timed"), scope="agent")
+    writer.save_build(make_build("hits", started_ns=T0 + SECOND, completed_ns=T0 + SECOND), scope="agent")
+    (facts,) = list_projects(engine)
+    assert (facts.median_duration_seconds, facts.trend) == (10.0, 1.0)
+
+
+def test_builds_that_could_not_be_placed_are_not_compared(engine: Engine, writer: Writer) -> None:
+    for number in range(2):
+        writer.save_build(
+            make_build(
+                f"r{number}",
+                project=UNKNOWN_PROJECT,
+                started_ns=T0 + number * SECOND,
+                image=Image("i", size_bytes=1000 * (number + 1)),
+            ),
+            scope="agent",
+        )
+    (facts,) = list_projects(engine)
+    assert (facts.builds, facts.image_size_bytes) == (2, 2000)
+    assert (facts.median_duration_seconds, facts.trend, facts.previous_image_size_bytes) == (None, None, None)
 
 
 def test_an_empty_store_has_no_projects(engine: Engine) -> None:

@@ -44,7 +44,7 @@ def a_build(ref="k6g3ggdn", *, minutes=0, **changes) -> Build:
         "started_ns": started_ns,
         "completed_ns": started_ns + 2_000_000_000,
         "image": Image("sha256:i", ("shop-web:latest",), 214_000_000, 9),
-        "summary": Summary(steps=1, cacheable_steps=1, cache_misses=1, executed_seconds=1.5),
+        "summary": Summary(steps=1, cacheable_steps=1, cache_hits=0, cache_misses=1, executed_seconds=1.5),
         "steps": (STEP,),
         **changes,
     }

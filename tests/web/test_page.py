@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildprof.model.build import Status
+from buildprof.model.build import Status, Summary
 from buildprof.web.page import CONTENT_SECURITY_POLICY, landing_page
 from tests.web.conftest import START_NS, a_build
 
@@ -42,7 +42,8 @@ def test_a_page_without_builds_says_so():
 
 
 def test_what_is_unknown_is_left_blank():
-    html = landing_page([a_build(status=Status.RUNNING, completed_ns=None, image=None)], NOW_NS, "0.1.0")
+    begun = a_build(status=Status.RUNNING, completed_ns=None, image=None, steps=(), summary=Summary())
+    html = landing_page([begun], NOW_NS, "0.1.0")
     assert "None" not in html
     assert "running" in html
 

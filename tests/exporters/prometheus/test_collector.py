@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from buildprof.analysis.contributions import LabelBudget, contributions, evictions
+from buildprof.analysis.summary import summarize
 from buildprof.exporters.prometheus.catalog import CATALOG
 from buildprof.exporters.prometheus.collector import StoredSeries, scrape, wants_openmetrics
 from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
@@ -54,6 +55,7 @@ def a_build(ref="ref1", *, layers=2, minutes=0, seconds=10.0, **changes) -> Buil
         "completed_ns": started_ns + int(seconds * 1e9),
         "image": Image("sha256:i", (), 1000, layers),
         "steps": steps,
+        "summary": summarize(steps),
         **changes,
     }
     return Build(ref=ref, **fields)
