@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
@@ -93,7 +94,7 @@ def _read_events(endpoint: Endpoint) -> None:
     """
     try:
         with contextlib.closing(connect_sdk(endpoint, _EVENTS_SECONDS)) as client:
-            events = client.events(since=1, until=2, decode=True)
+            events: Any = client.events(since=1, until=2, decode=True)
             events._response.raise_for_status()  # noqa: SLF001 - the SDK takes a refusal for a stream without events
             for _ in events:
                 pass

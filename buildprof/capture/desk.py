@@ -84,7 +84,7 @@ class Desk:
         self._disk: dict[str, _Disk] = {}
         self._compose_builds: dict[str, _ComposeBuild] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        self._is_writable = True
+        self._refused: set[Callable[[], object]] = set()
 
     def close(self) -> None:
         """Finish what is being written."""
@@ -95,26 +95,31 @@ class Desk:
 
         Where the store cannot be written at present (the disk is full, the server is gone), it is tried until it can
         be: what the engine tells meanwhile waits. Raises RefusedError for what trying again does not mend.
+
+        That is said once, and its end when all that was refused is written: of other work, some is small enough for a
+        full disk, and some writes nothing.
         """
-        while True:
-            writing = asyncio.get_running_loop().run_in_executor(self._writer, work)
-            try:
-                result = await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                writing.add_done_callback(_forget)
-                raise
-            except StoreError as error:
-                if not isinstance(error.__cause__, OperationalError):
-                    raise RefusedError(str(error)) from error
-                if self._is_writable:
-                    _log.error("the store cannot be written; trying again until it can", reason=str(error))
-                self._is_writable = False
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if not self._is_writable:
-                _log.info("the store is written again")
-            self._is_writable = True
-            return result
+        try:
+            while True:
+                writing = asyncio.get_running_loop().run_in_executor(self._writer, work)
+                try:
+                    result = await asyncio.shield(writing)
+                except asyncio.CancelledError:
+                    writing.add_done_callback(_forget)
+                    raise
+                except StoreError as error:
+                    if not isinstance(error.__cause__, OperationalError):
+                        raise RefusedError(str(error)) from error
+                    if not self._refused:
+                        _log.error("the store cannot be written; trying again until it can", reason=str(error))
+                    self._refused.add(work)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if self._refused == {work}:
+                    _log.info("the store is written again")
+                return result
+        finally:
+            self._refused.discard(work)
 
     async def save(self, build: Build) -> Build:
         """Store a build and return it as stored."""

@@ -175,3 +175,9 @@ def test_interrupting_ends_quietly(tmp_path: Path) -> None:
     environment = clean_environment(tmp_path)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
     assert (done.returncode, done.stderr.strip()) == (128 + signal.SIGINT, b"")
+
+
+def test_the_agents_help_offers_nothing_that_it_does_not_do_and_says_what_it_reads(run: Run) -> None:
+    said = run("agent", "--help").stdout
+    assert "watch" not in said.lower().replace("watch a docker engine", "")
+    assert "~/.docker/buildx" in said
