@@ -60,12 +60,21 @@ _MAX_NAMED = 2048
 _MAX_ENDED = 32
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Thread:
-    """Containers of one stage, each made from what the one before made; `image` is what the last was made from."""
+    """Containers of one stage, each made from what the one before made; `image` is what the last was made from.
+
+    `origin` is the earlier thread that it goes on from, after others came between: as `FROM` an earlier stage does,
+    or a build that was taken for one with another.
+    """
 
     image: ImageRecord
     containers: list[Container]
+    origin: _Thread | None = None
+
+    @property
+    def root(self) -> _Thread:
+        return self if self.origin is None else self.origin.root
 
 
 @dataclass(slots=True)
@@ -89,6 +98,12 @@ class _Run:
         """Whether something may run in it still."""
         earlier = self.containers[:-1]
         return self.last.is_busy(at_ns, is_kept=any(one.destroyed_ns is None for one in earlier))
+
+    def others_are_busy(self, thread: _Thread, at_ns: int) -> bool:
+        """Whether something runs beside a thread: stages run one after another, so that it is not of this build."""
+        is_kept = any(one.destroyed_ns is None and one.died_ns is not None for one in self.containers)
+        ends = [one.containers[-1] for one in self.threads if one.root is not thread.root]
+        return any(container.is_busy(at_ns, is_kept=is_kept) for container in ends)
 
     @property
     def started_ns(self) -> int:
@@ -189,12 +204,30 @@ class ClassicTracker:
         return builds
 
     def _continued(self, container: Container, image: ImageRecord) -> _Run | None:
-        """The build whose last container made an image that this one's comes from; it gets the container."""
-        run = self._maker(image)
-        if run is not None and len(run.containers) < MAX_CONTAINERS:
-            run.threads[-1].image = image
-            run.threads[-1].containers.append(container)
+        """The build with a container that made an image that this one's comes from; it gets the container."""
+        if (found := self._maker(image)) is None:
+            return None
+        run, thread = found
+        if run.others_are_busy(thread, container.created_ns):
+            run, thread = self._split(run, thread)
+        if len(run.containers) >= MAX_CONTAINERS:
+            return run
+        if thread is run.threads[-1]:
+            thread.image = image
+            thread.containers.append(container)
+        else:
+            run.threads.append(_Thread(image, [container], thread))
         return run
+
+    def _split(self, run: _Run, thread: _Thread) -> tuple[_Run, _Thread]:
+        """Make a thread, with what went before it, a build of its own: it and the rest were taken for one build."""
+        whole = _joined([one for one in run.threads if one.root is thread.root])
+        split = _Run([whole], run.labels, set(run.fresh), run.last_ns)
+        rest = [one for one in run.threads if one.root is not thread.root]
+        # What went on after the other had come between was no later stage.
+        run.threads = [_joined(rest)] if len({id(one.root) for one in rest}) == 1 else rest
+        self._runs.append(split)
+        return split, whole
 
     def _later_stage(self, container: Container, image: ImageRecord, fresh: set[str]) -> _Run | None:
         """The build that was active last, if this container can begin its next stage; it gets the container."""
@@ -267,8 +300,10 @@ class ClassicTracker:
 
     def _result_of(self, image: ImageRecord, fresh: set[str], at_ns: int, *, is_again: bool) -> _Run | None:
         """The open build that made an image: by its last container, or, if the last stage had none, by its time."""
-        if maker := self._maker(image):
-            return maker
+        if (found := self._maker(image)) is not None:
+            run, thread = found
+            # A build's last stage is its result: what came after is of another build.
+            return run if thread is run.threads[-1] else self._split(run, thread)[0]
         text = _classic_text(image)
         if text is None:
             return None
@@ -279,10 +314,18 @@ class ClassicTracker:
         # The last stage came from the cache, though an earlier one ran.
         return self._idle(at_ns, lambda run: at_ns - run.last_ns < STAGE_GAP_NS) if is_again else None
 
-    def _maker(self, image: ImageRecord) -> _Run | None:
-        """The build whose last container made an image of this history."""
-        linked = [(run.last.distance(made), run) for run in self._runs if (made := _made_in(run, image.history))]
-        return min(linked, key=lambda pair: pair[0])[1] if linked else None
+    def _maker(self, image: ImageRecord) -> tuple[_Run, _Thread] | None:
+        """The thread, and its build, whose last container made an image of this history: the newest that was made so.
+
+        Of builds of the same at once, that whose container was removed next after.
+        """
+        linked = [
+            (-made_ns, thread.containers[-1].distance(made_ns), (run, thread))
+            for run in self._runs
+            for thread in run.threads
+            if (made_ns := _made_in(thread.containers[-1], image.history))
+        ]
+        return min(linked, key=lambda one: one[:2])[2] if linked else None
 
     def _idle(self, at_ns: int, condition: Callable[[_Run], bool]) -> _Run | None:
         """Of the builds in which nothing runs, the one that was active last."""
@@ -307,7 +350,7 @@ class ClassicTracker:
             for thread in run.threads
         ]
         if image is not None:
-            if _made_in(run, image.history) is not None:
+            if _made_in(run.last, image.history) is not None:
                 last = stages.pop().containers
                 stages.append(
                     Stage(image, last, run.fresh, is_result=True, since_ns=run.started_ns, watched_ns=self._watched_ns)
@@ -350,9 +393,12 @@ def _classic_text(image: ImageRecord) -> HistoryText | None:
     return parse_history_text(image.history[0].created_by)
 
 
-def _made_in(run: _Run, history: Sequence[HistoryEntry]) -> int | None:
-    """When the run's last container made an image of this history; None if it made none."""
-    last = run.last
+def _joined(line: Sequence[_Thread]) -> _Thread:
+    return _Thread(line[-1].image, [container for one in line for container in one.containers])
+
+
+def _made_in(last: Container, history: Sequence[HistoryEntry]) -> int | None:
+    """When a container made an image of this history; None if it made none."""
     for child, parent in pairwise(history):  # newest first, so a parent follows its child
         if parent.id and parent.id == last.image:
             return child.created_ns if last.made(child) else None

@@ -171,7 +171,8 @@ class _Stream:
                 self._socket = _socket_of(response._response)  # noqa: SLF001
                 if self._closed:
                     return
-            self.connected = True
+            response._response.raise_for_status()  # noqa: SLF001  # the SDK takes any answer for a stream of events
+        self.connected = True
             self._wake()
             try:
                 for found in response:
