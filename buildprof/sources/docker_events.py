@@ -172,7 +172,7 @@ class _Stream:
                 if self._closed:
                     return
             response._response.raise_for_status()  # noqa: SLF001  # the SDK takes any answer for a stream of events
-        self.connected = True
+            self.connected = True
             self._wake()
             try:
                 for found in response:
