@@ -77,7 +77,7 @@ class Ingest:
 
     def builder_name(self, address: str, preferred: str) -> str:
         """The name of the builder that this agent follows at an address."""
-        return self._writer.claim_builder_name(f"{self.scope} {address}", preferred)
+        return self._writer.claim_builder_name(self.scope, address, preferred)
 
     def add(self, changes: list[Contribution]) -> None:
         """Add to the totals what comes from no build."""

@@ -138,11 +138,20 @@ class Writer:
         directory = clean(directory)
         return self._claim(schema.projects.c.directory, directory, candidate_names(directory, clean(preferred)))
 
-    def claim_builder_name(self, address: str, preferred: str) -> str:
-        """Give the builder at an address its name: the same for ever, and no other's; `preferred`, or numbered."""
-        preferred = clean(preferred)
-        names = (preferred if number == 1 else f"{preferred}-{number}" for number in itertools.count(1))
-        return self._claim(schema.builders.c.address, clean(address), names)
+    def claim_builder_name(self, agent: str, address: str, preferred: str) -> str:
+        """Give the builder that an agent follows at an address its name: the same for ever, and no other's.
+
+        `preferred`, or numbered. A name that the agent gave to an address where no build was ever seen is free again.
+        """
+        names, builds = schema.builders.c, schema.builds.c
+        preferred, key = clean(preferred), clean(f"{agent} {address}")
+        with self._transaction() as connection:
+            seen = select(builds.builder).where(builds.builder == names.name).exists()
+            same = (names.name == preferred) | names.name.startswith(f"{preferred}-", autoescape=True)
+            idle = names.address.startswith(f"{agent} ", autoescape=True) & (names.address != key) & same & ~seen
+            connection.execute(schema.builders.delete().where(idle))
+        numbered = (preferred if number == 1 else f"{preferred}-{number}" for number in itertools.count(1))
+        return self._claim(names.address, key, numbered)
 
     def _claim(self, key: Column[str], value: str, candidates: Iterator[str]) -> str:
         """Return the name that stands beside a key, else the first candidate that no other key has."""

@@ -242,3 +242,13 @@ def test_a_transaction_that_fails_leaves_the_store_as_it_was(engine: Engine, wri
     with pytest.raises(NotFound):
         find_build(engine, "good")
     assert writer.save_build(make_build("good"), [counted()], scope="agent")
+
+
+def test_a_builder_keeps_its_name_and_one_that_never_built_gives_it_back(writer: Writer) -> None:
+    assert writer.claim_builder_name("me", "unix:///a", "default") == "default"
+    assert writer.claim_builder_name("me", "unix:///a", "default") == "default"
+    assert writer.claim_builder_name("me", "unix:///b", "default") == "default"
+    writer.save_build(make_build(builder="default"), scope="me")
+    assert writer.claim_builder_name("me", "unix:///c", "default") == "default-2"
+    assert writer.claim_builder_name("you", "unix:///b", "default") == "default-3"
+    assert writer.claim_builder_name("me", "unix:///b", "default") == "default"
