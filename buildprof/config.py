@@ -40,6 +40,7 @@ from buildprof.store_location import (
 )
 
 MAX_CONFIG_BYTES = 1_000_000
+_NO_SHELLS = {"nologin", "false", "sync", "shutdown", "halt"}
 
 
 class ConfigError(Exception):
@@ -58,8 +59,16 @@ def _default_buildx_dirs() -> tuple[Path, ...]:
         return (Path(chosen),)
     own = [docker_config_dir(os.environ, home()) / "buildx", home() / ".docker" / "buildx"]
     if os.geteuid() == 0:
-        own += [Path(user.pw_dir) / ".docker" / "buildx" for user in pwd.getpwall() if user.pw_dir.startswith("/")]
+        own += [Path(user.pw_dir) / ".docker" / "buildx" for user in pwd.getpwall() if _may_build(user)]
     return tuple(dict.fromkeys(own))
+
+
+def _may_build(user: pwd.struct_passwd) -> bool:
+    """Whether somebody builds as this user: one who can log in, or one who has used docker, as CI services do."""
+    # Not Path.is_dir: it raises where a home may not even be looked at, as on some network file systems.
+    if not user.pw_dir.startswith("/") or not os.path.isdir(user.pw_dir):  # noqa: PTH112
+        return False
+    return Path(user.pw_shell).name not in _NO_SHELLS or os.path.isdir(f"{user.pw_dir}/.docker")  # noqa: PTH112
 
 
 def _default_log_format() -> Literal["console", "json"]:
@@ -182,9 +191,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Environment(EnvSettingsSource):
-    """The environment, with an error of ours for a list that is no JSON."""
+    """The environment: every list in it is a JSON list, or one value as it is, which no list begins like."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if isinstance(value, str) and not value.lstrip().startswith("["):
+            return (value,)
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:

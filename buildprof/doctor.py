@@ -29,6 +29,10 @@ _IMPORT_REMEDY = (
     f"update to Engine 24 or later; until then, with buildx 0.13 or later, import builds: {_IMPORT.format('')}"
 )
 
+_PERMISSION_REMEDY = "run as root, or: usermod -aG docker $USER and log in again"
+
+_BUILDX_DIRS_EXAMPLE = """BUILDPROF_BUILDX_DIRS='["/home/me/.docker/buildx"]'"""
+
 _EVENTS_SECONDS = 10
 
 
@@ -62,7 +66,8 @@ async def _engine_checks(main: Endpoint) -> list[Check]:
     try:
         info = await api.engine_info()
     except EndpointError as error:
-        return [Check("docker engine", CheckStatus.MISSING, str(error), "start docker, or give --docker-host")]
+        remedy = _reach_remedy(main, error, "start docker, or give --docker-host")
+        return [Check("docker engine", CheckStatus.MISSING, str(error), remedy)]
     finally:
         await api.close()
     store = "containerd image store" if info.containerd_store else f"{info.storage_driver} image store"
@@ -73,6 +78,18 @@ async def _engine_checks(main: Endpoint) -> list[Check]:
         await _events_check(main),
         await _buildkit_check("buildkit", main),
     ]
+
+
+def _reach_remedy(endpoint: Endpoint, error: EndpointError, otherwise: str) -> str:
+    """What to do about an endpoint that cannot be reached."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PermissionError):
+            return _PERMISSION_REMEDY
+        cause = cause.__cause__
+    if endpoint.scheme in ("ssh", "tcp"):
+        return f"check the address {endpoint.url}: that the host answers there, and that this user may connect"
+    return otherwise
 
 
 async def _events_check(main: Endpoint) -> Check:
@@ -108,7 +125,8 @@ async def _buildkit_check(name: str, endpoint: Endpoint) -> Check:
     except UnsupportedError as error:
         return Check(name, CheckStatus.MISSING, str(error), _IMPORT_REMEDY)
     except EndpointError as error:
-        return Check(name, CheckStatus.MISSING, str(error), "see that the builder runs and may be reached")
+        remedy = _reach_remedy(endpoint, error, "see that the builder runs and may be reached")
+        return Check(name, CheckStatus.MISSING, str(error), remedy)
     try:
         builds = [record async for record in listen(channel, early_exit=True)]
     except UnsupportedError as error:
@@ -152,7 +170,7 @@ def _buildx_checks(buildx_dirs: tuple[Path, ...]) -> Iterator[Check]:
         "project directories",
         CheckStatus.DEGRADED,
         f"no buildx state is readable (looked in {looked}); builds are placed by labels, VCS or Dockerfile",
-        "build once with buildx, or set buildx_dirs; in a container, mount the user's ~/.docker/buildx",
+        f"build once with buildx, or say where its state is, in a container after mounting it: {_BUILDX_DIRS_EXAMPLE}",
         observes=False,
     )
 

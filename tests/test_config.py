@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_a_file_that_is_named_wins_over_the_one_in_the_working_directory(tmp_pat
 def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BUILDPROF_WATCH", '["a", "~/b"]')
     assert load_settings().watch == (tmp_path / "a", tmp_path / "home/b")
-    monkeypatch.setenv("BUILDPROF_WATCH", "a,b")
+    monkeypatch.setenv("BUILDPROF_WATCH", '["a"')
     assert complaint().startswith("BUILDPROF_WATCH: use a JSON list")
     monkeypatch.setenv("BUILDPROF_WATCH", "")
     assert load_settings().watch == ()
@@ -170,6 +171,30 @@ def test_every_setting_of_the_documentation_exists() -> None:
         *("insecure_listen", "retention_days", "max_projects", "max_targets", "redact", "allow_build_args"),
         *("log_level", "log_format"),
     ]
+
+
+def test_a_list_of_one_in_the_environment_needs_no_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BUILDPROF_BUILDX_DIRS", "~/state")
+    monkeypatch.setenv("BUILDPROF_BUILDERS", "tcp://buildkit:1234")
+    monkeypatch.setenv("BUILDPROF_REDACT", r"\d{16}")
+    monkeypatch.setenv("BUILDPROF_ALLOW_BUILD_ARGS", "VERSION")
+    settings = load_settings()
+    assert settings.buildx_dirs == (tmp_path / "home/state",)
+    assert settings.builders == ("tcp://buildkit:1234",)
+    assert (settings.redact, settings.allow_build_args) == ((r"\d{16}",), ("VERSION",))
+
+
+def test_as_root_the_homes_of_those_who_may_build_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for path in ("ann", "ci/.docker", "daemon"):
+        (tmp_path / path).mkdir(parents=True)
+    shells = {"ann": "/bin/bash", "ci": "/bin/false", "daemon": "/usr/sbin/nologin", "gone": "/bin/sh"}
+    users = [pwd.struct_passwd((name, "x", 1, 1, "", f"{tmp_path}/{name}", shell)) for name, shell in shells.items()]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwall", lambda: users)
+    assert load_settings().buildx_dirs[-2:] == (tmp_path / "ann/.docker/buildx", tmp_path / "ci/.docker/buildx")
+    assert len(load_settings().buildx_dirs) == 3
 
 
 @pytest.mark.parametrize(

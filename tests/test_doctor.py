@@ -96,6 +96,25 @@ def test_without_an_engine_nothing_is_seen(tmp_path: Path) -> None:
     assert "does not exist" in checks["docker engine"].detail
 
 
+def test_a_socket_of_others_is_opened_by_root_or_by_its_group(tmp_path: Path) -> None:
+    with public_directory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / "docker.sock"))
+        (directory / "docker.sock").chmod(0o600)
+        host = f"unix://{directory}/docker.sock"
+        remedy = as_nobody(lambda: checks_of(directory, docker_host=host)["docker engine"].remedy)
+    assert remedy == "run as root, or: usermod -aG docker $USER and log in again"
+
+
+def test_an_address_at_which_nothing_answers_is_to_be_checked(tmp_path: Path) -> None:
+    check = checks_of(tmp_path, docker_host="tcp://127.0.0.1:1")["docker engine"]
+    assert check.remedy.startswith("check the address tcp://127.0.0.1:1")
+
+
+def test_where_buildx_keeps_its_state_can_be_said_in_a_line_to_copy(tmp_path: Path) -> None:
+    remedy = checks_of(tmp_path)["project directories"].remedy
+    assert remedy.endswith("""BUILDPROF_BUILDX_DIRS='["/home/me/.docker/buildx"]'""")
+
+
 def test_a_builder_that_is_not_followed_is_told_with_what_to_do(tmp_path: Path) -> None:
     create_builder(tmp_path, "far", "remote", "tcp://buildkit:1234")
     create_builder(tmp_path, "mine", "docker-container", "unix:///var/run/docker.sock")

@@ -12,7 +12,7 @@ from buildprof.model.build import Build
 from buildprof.model.document import Document, build_document, step_document
 from buildprof.model.step import Kind, Step
 
-Change = Literal["same", "outcome", "added", "removed"]
+Change = Literal["same", "outcome", "edited", "added", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class StepPair:
             return "added"
         if self.after is None:
             return "removed"
+        if step_text(self.before) != step_text(self.after):
+            return "edited"
         return "same" if self.before.outcome is self.after.outcome else "outcome"
 
     @property
@@ -75,10 +77,25 @@ class Comparison:
 
 
 def step_size_bytes(step: Step) -> int | None:
-    """What a step made or moved: its layer, else its cache record, else the bytes that it transferred."""
+    """What a step made or moved: its layer, else its cache record, else the bytes that it transferred.
+
+    A base image that was there already has moved nothing, which says nothing about its size: None.
+    """
     if step.layer is not None and step.layer.size_bytes is not None and step.layer.size_bytes >= 0:
         return step.layer.size_bytes
-    return step.stored_bytes if step.stored_bytes is not None else step.transferred_bytes
+    size = step.stored_bytes if step.stored_bytes is not None else step.transferred_bytes
+    return (size or None) if step.kind is Kind.FROM else size
+
+
+def step_text(step: Step) -> str:
+    """What somebody wrote in the Dockerfile: of a base image not the digest, which a tag gets by itself.
+
+    "" for internal steps: nobody edits those.
+    """
+    if step.position is None:
+        return ""
+    command = step.command.partition("@sha256:")[0] if step.kind is Kind.FROM else step.command
+    return f"{step.instruction} {command}".strip()
 
 
 def compare_builds(before: Build, after: Build) -> Comparison:

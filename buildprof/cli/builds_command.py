@@ -11,7 +11,7 @@ import click
 from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.failure import Answer
 from buildprof.cli.options import UNKNOWN, Since, Where, json_option, where_options
-from buildprof.model.text import clean, short_age, short_duration, short_size
+from buildprof.model.text import clean, rfc3339, short_age, short_duration, short_size
 
 if TYPE_CHECKING:
     from buildprof.cli.lines import Line, Span
@@ -30,7 +30,7 @@ STATUSES = ("running", "completed", "failed", "canceled")
         "buildprof builds --json --limit 1",
     ),
 )
-@click.option("--project", metavar="P", help="Builds of this project.")
+@click.option("--project", metavar="P", help="Builds of this project, or project/target.")
 @click.option("--target", metavar="T", help="Builds of this target.")
 @click.option("--status", type=click.Choice(STATUSES), help="Builds that stand so.")
 @click.option("--since", "since_ns", type=Since(), metavar="7d", help="Started since: 30m, 12h, 7d, 2w, or a time.")
@@ -54,11 +54,16 @@ def command(  # noqa: PLR0913  # one for each option
         from buildprof.model.build import Status
         from buildprof.store.queries import BuildFilter, list_builds
 
+        if project and target is None and not list_builds(engine, BuildFilter(project, limit=1)):
+            # The name that every command shows is project/target.
+            head, _, tail = project.rpartition("/")
+            if list_builds(engine, BuildFilter(head, tail, limit=1)):
+                project, target = head, tail
         wanted = BuildFilter(project, target, Status(status) if status else None, since_ns, limit)
         builds = list_builds(engine, wanted)
         if not builds:
-            filtered = any(value is not None for value in (project, target, status, since_ns))
-            raise Answer("no such builds" if filtered else NO_BUILDS)
+            asked = _asked(project, target, status, since_ns)
+            raise Answer(f"no builds with {asked}; see `buildprof projects`" if asked else NO_BUILDS)
     from buildprof.cli.lines import output_width, write_json, write_lines
 
     if as_json:
@@ -67,6 +72,13 @@ def command(  # noqa: PLR0913  # one for each option
         write_json({"builds": [build_document(build, with_steps=False) for build in builds]})
     else:
         write_lines(builds_table(builds, time.time_ns(), output_width()))
+
+
+def _asked(project: str | None, target: str | None, status: str | None, since_ns: int | None) -> str:
+    """The filter, as one would type it."""
+    since = None if since_ns is None else f"{rfc3339(since_ns)[:19]}Z"
+    options = (("project", project), ("target", target), ("status", status), ("since", since))
+    return " ".join(f"--{name} {clean(value, 60)}" for name, value in options if value is not None)
 
 
 def builds_table(builds: Sequence[Build], now_ns: int, width: int) -> list[Line]:

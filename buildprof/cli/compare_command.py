@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 def command(*, before: str, after: str, show_all: bool, where: Where, as_json: bool) -> None:
     """Compare two builds, step by step.
 
-    The earlier build comes first. Steps are the same if their instruction is, else if their
-    place in the stage is. Steps that are as they were are left out.
+    The earlier build is `before`, in whichever order they are given. Steps
+    are the same if their instruction is, else if their place in the stage
+    is. Steps that are as they were are left out.
     """
     from buildprof.cli.stored import opened_store
 
@@ -39,11 +40,13 @@ def command(*, before: str, after: str, show_all: bool, where: Where, as_json: b
         from buildprof.analysis.compare import compare_builds
         from buildprof.store.queries import find_build
 
-        comparison = compare_builds(find_build(engine, before), find_build(engine, after))
-    _write(comparison, show_all=show_all, as_json=as_json)
+        first, second = find_build(engine, before), find_build(engine, after)
+    swapped = first.started_ns > second.started_ns
+    comparison = compare_builds(second, first) if swapped else compare_builds(first, second)
+    _write(comparison, show_all=show_all, swapped=swapped, as_json=as_json)
 
 
-def _write(comparison: Comparison, *, show_all: bool, as_json: bool) -> None:
+def _write(comparison: Comparison, *, show_all: bool, swapped: bool, as_json: bool) -> None:
     from buildprof.analysis.compare import compare_document
     from buildprof.cli.difference import difference
     from buildprof.cli.lines import output_width, write_json, write_lines
@@ -51,4 +54,4 @@ def _write(comparison: Comparison, *, show_all: bool, as_json: bool) -> None:
     if as_json:
         write_json(compare_document(comparison))
     else:
-        write_lines(difference(comparison, time.time_ns(), output_width(), show_all=show_all))
+        write_lines(difference(comparison, time.time_ns(), output_width(), show_all=show_all, swapped=swapped))

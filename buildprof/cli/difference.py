@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from buildprof.analysis.compare import Comparison, StepPair
+from itertools import takewhile
+
+from rich.cells import cell_len
+
+from buildprof.analysis.compare import Comparison, StepPair, step_text
 from buildprof.cli.lines import Line, Span, cut, table
 from buildprof.cli.profile import SHORT_REF, STATUS_STYLES, build_label, status_phrase
 from buildprof.cli.waterfall import OUTCOME_LABELS, step_name, step_place
@@ -13,12 +17,26 @@ from buildprof.model.text import clean, human_age, human_duration, human_size, p
 NOTABLE_SECONDS = 0.05
 """A smaller difference is shown as none: the next run would have another."""
 
-_MARKS = {"added": ("+", "green"), "removed": ("-", "red"), "outcome": ("!", "bold yellow"), "same": (" ", "")}
+_MARKS = {
+    "added": ("+", "green"),
+    "removed": ("-", "red"),
+    "edited": ("~", "bold yellow"),
+    "outcome": ("!", "bold yellow"),
+    "same": (" ", ""),
+}
+_EDITED = "   edited  "
 
 
-def difference(comparison: Comparison, now_ns: int, width: int, *, show_all: bool = False) -> list[Line]:
-    """Both heads, the sums, then the steps that differ (all of them with `show_all`)."""
+def difference(
+    comparison: Comparison, now_ns: int, width: int, *, show_all: bool = False, swapped: bool = False
+) -> list[Line]:
+    """Both heads, the sums, then the steps that differ (all of them with `show_all`).
+
+    `swapped` says that the builds were given in the other order.
+    """
     lines = [_head("before", comparison.before, now_ns, width), _head("after", comparison.after, now_ns, width)]
+    if swapped:
+        lines.append([("swapped   ", "dim"), (cut("the later build was given first", width - 10), "")])
     if sums := _sums(comparison):
         lines.append([("differs   ", "dim"), (cut(sums, width - 10), "")])
     lines.append([])
@@ -30,9 +48,12 @@ def difference(comparison: Comparison, now_ns: int, width: int, *, show_all: boo
         return [*lines, [("   every step is as it was", "dim")]]
     headers = ("", "stage", "step", "before", "time", "after", "time", "change", "size")
     flexible = headers.index("step")
-    lines += table(
+    titles, *rows = table(
         headers, [_row(pair) for pair in shown], right=frozenset({4, 6, 7, 8}), flexible=flexible, width=width
     )
+    lines.append(titles)
+    for pair, row in zip(shown, rows, strict=True):
+        lines += [row, *_edit(pair, width)]
     hidden = len(comparison.pairs) - len(shown)
     if hidden:
         lines.append([(f"   {hidden} {plural(hidden, 'step')} as before", "dim")])
@@ -84,6 +105,22 @@ def _row(pair: StepPair) -> list[Span]:
         *_side(pair.after),
         change,
         ("" if not size else f"{'+' if size > 0 else ''}{short_size(size)}", ""),
+    ]
+
+
+def _edit(pair: StepPair, width: int) -> list[Line]:
+    """The old text over the new one. Where they are too long, what they begin with alike gives way."""
+    if pair.change != "edited" or pair.before is None or pair.after is None:
+        return []
+    old, new = clean(step_text(pair.before)), clean(step_text(pair.after))
+    room = width - len(_EDITED) - 2
+    shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(old, new, strict=False)))
+    if max(cell_len(old), cell_len(new)) > room and shared > room // 2:
+        at = shared - room // 4
+        old, new = f"…{old[at:]}", f"…{new[at:]}"
+    return [
+        [(_EDITED, "bold yellow"), (f"- {cut(old, room)}", "red")],
+        [(" " * len(_EDITED), ""), (f"+ {cut(new, room)}", "green")],
     ]
 
 

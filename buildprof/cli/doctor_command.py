@@ -45,20 +45,20 @@ def command(*, docker_host: str | None, where: Where, as_json: bool) -> None:
     if as_json:
         write_json({"checks": [check_document(check) for check in checks]})
     else:
-        write_lines(checkup(checks, output_width()))
+        write_lines(checkup(checks, output_width()), clipped=False)  # paths and commands are to be copied
     if not any(check.observes and check.status is not CheckStatus.MISSING for check in checks):
         raise click.exceptions.Exit(EXIT_NO)
 
 
 def checkup(checks: Sequence[Check], width: int) -> list[Line]:
-    """Status, name and detail of each check, and what to do below it."""
-    from buildprof.cli.lines import pad, wrap
+    """Status, name and detail of each check, and what to do below it. A word that is too long runs over the width."""
+    from buildprof.cli.lines import flow, pad
 
     names = max((len(clean(check.name, 24)) for check in checks), default=0)
     indent = " " * (10 + names + 2)
     lines: list[Line] = []
     for check in checks:
-        detail, *more = wrap(clean(check.detail), width - len(indent), most=8) or [""]
+        detail, *more = flow(clean(check.detail), width - len(indent)) or [""]
         lines.append(
             [
                 (f"{check.status.value:<10}", _STYLES[check.status]),
@@ -67,7 +67,7 @@ def checkup(checks: Sequence[Check], width: int) -> list[Line]:
             ]
         )
         lines += [[(indent + text, "")] for text in more]
-        lines += [[(indent + text, "dim")] for text in wrap(_remedy(check), width - len(indent), most=8)]
+        lines += [[(indent + text, "dim")] for text in flow(_remedy(check), width - len(indent))]
     return lines
 
 

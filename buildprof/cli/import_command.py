@@ -30,7 +30,7 @@ def command(*, file: Path, project: str | None, target: str | None, where: Where
     FILE is what --progress=rawjson wrote or a .dockerbuild archive of buildx;
     - is standard input. Its builds are stored, and shown as `show` does.
     """
-    from buildprof.capture.imported import import_file
+    from buildprof.capture.imported import BUILDER, import_file
 
     settings = where.settings()
     try:
@@ -39,9 +39,13 @@ def command(*, file: Path, project: str | None, target: str | None, where: Where
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}") from error
 
     from buildprof.cli.lines import output_width, write_json, write_lines
-    from buildprof.cli.profile import profile
+    from buildprof.cli.profile import build_label, profile
     from buildprof.model.document import build_document
 
+    known = dict.fromkeys(build_label(build) for build in builds if build.builder != BUILDER)
+    if known:
+        ignored = "; --project and --target are ignored" if project or target else ""
+        click.echo(f"already stored as {' and '.join(known)} by the agent{ignored}", err=True)
     if as_json:
         write_json({"builds": [build_document(build) for build in builds]})
         return

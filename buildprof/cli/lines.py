@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len, set_cell_size
 
-from buildprof.model.text import clean
+from buildprof.model.text import clean, human_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,15 +23,30 @@ Line = list[Span]
 
 PIPE_WIDTH = 80
 MIN_WIDTH, MAX_WIDTH = 60, 160
+MAX_COLUMNS = 1000
+"""However wide COLUMNS says that a file is."""
 
 _ASCII = str.maketrans({"\N{EN DASH}": "-", "─": "-", "·": "-", "…": "~", **dict.fromkeys("▏▎▍▌▋▊▉█▐▕", "#")})
 
 
 def output_width() -> int:
-    """Columns to fill: the terminal's, within reason; always 80 where the output is not a terminal."""
-    if not sys.stdout.isatty():
-        return PIPE_WIDTH
-    return min(max(shutil.get_terminal_size((PIPE_WIDTH, 24)).columns, MIN_WIDTH), MAX_WIDTH)
+    """Columns to lay lines out in: the terminal's, within reason; elsewhere COLUMNS, or else 80.
+
+    There are never fewer than 60: `write_lines` clips what a narrower place has no room for.
+    """
+    return min(max(_columns(), MIN_WIDTH), MAX_WIDTH if sys.stdout.isatty() else MAX_COLUMNS)
+
+
+def _columns() -> int:
+    if sys.stdout.isatty():
+        return shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
+    said = os.environ.get("COLUMNS", "")
+    return (int(said) if said.isdecimal() and len(said) < 6 else 0) or PIPE_WIDTH
+
+
+def said_duration(seconds: float) -> str:
+    """As `human_duration`, and "18 ms" below a tenth of a second: for sentences, where no column shows the scale."""
+    return f"{seconds * 1000:.0f} ms" if 0 < seconds < 0.0995 else human_duration(seconds)
 
 
 def fit(text: object, width: int, align: Literal["left", "right"] = "left") -> str:
@@ -73,13 +89,41 @@ def wrap(text: str, width: int, most: int) -> list[str]:
     return [*lines, cut(rest, width)] if rest else lines
 
 
+def flow(text: str, width: int) -> list[str]:
+    """Words of clean text in lines of `width` columns; a longer word, such as a path, runs over rather than break."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def clip(line: Line, width: int) -> Line:
+    """What of a line fits in `width` columns; an ellipsis for the rest."""
+    clipped: Line = []
+    left = width if cell_len(plain(line)) > width else MAX_COLUMNS
+    for text, style in line:
+        clipped.append((cut(text, left), style))
+        left -= cell_len(text)
+        if left < 0:
+            break
+    return clipped
+
+
 def plain(line: Line) -> str:
     """The text of a line alone."""
     return "".join(text for text, _ in line).rstrip()
 
 
-def write_lines(lines: Iterable[Line]) -> None:
-    """Print lines, in colour on a terminal."""
+def write_lines(lines: Iterable[Line], *, clipped: bool = True) -> None:
+    """Print lines, in colour on a terminal.
+
+    What is laid out wider than a narrow place is cut off there, unless `clipped` is false: rows that wrap are no rows.
+    """
+    if clipped and _columns() < MIN_WIDTH:
+        lines = [clip(line, _columns()) for line in lines]
     if sys.stdout.isatty():
         terminal = make_console()
         for line in lines:

@@ -10,8 +10,10 @@ from typing import NoReturn
 
 import click
 
+from buildprof import __version__
 from buildprof.cli.documented import write_examples
 from buildprof.cli.failure import EXIT_USAGE, describe_failure
+from buildprof.cli.version_command import version_line
 
 COMMANDS = (
     "agent", "builds", "show", "projects", "compare", "import", "doctor", "catalog", "version",
@@ -60,6 +62,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 no engine or no store.",
 )
+@click.version_option(__version__, message=version_line(), help="Print the version and exit.")
 def cli() -> None:
     """Say why Docker builds are slow.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote
 
 from rich.cells import cell_len
 
 from buildprof.analysis.misses import root_misses
-from buildprof.cli.lines import Line, cut, shorten, wrap
+from buildprof.cli.lines import Line, cut, said_duration, shorten, wrap
 from buildprof.cli.waterfall import step_name, step_place, waterfall
 from buildprof.model.build import DEFAULT_TARGET, Build, Image, Status, Summary
 from buildprof.model.document import saved_seconds_unknown_hits
@@ -16,7 +17,6 @@ from buildprof.model.text import (
     clean,
     clean_lines,
     human_age,
-    human_duration,
     human_size,
     plural,
 )
@@ -48,12 +48,14 @@ def profile(  # noqa: PLR0913  # the moment, the paper and the choices, all of t
     width: int,
     *,
     ref: str = "",
+    previous_ref: str = "",
     fold: bool = True,
     max_lines: int | None = None,
 ) -> list[Line]:
     """All that `show` prints. `previous` is the last build of the same target before this one, for the growth.
 
-    `ref` is as much of the build's ref as tells it apart, where that is known. Without `fold` nothing is left out: every internal step, every log line kept. `max_lines` bounds the height.
+    `ref` is as much of the build's ref as tells it apart, where that is known, `previous_ref` that of the build before
+    it, to compare with. Without `fold` nothing is left out: every internal step, every log line kept. `max_lines` bounds the height.
     """
     head = [
         *_what_happened(build, ref or build.ref[:SHORT_REF], now_ns, width),
@@ -61,7 +63,9 @@ def profile(  # noqa: PLR0913  # the moment, the paper and the choices, all of t
     ]
     if not build.steps:
         return [*head, [], [("   no steps are known of this build", "dim")]]
-    foot = _foot(build, width, fold=fold)
+    refs = [quote(clean(one, 100)) for one in (previous_ref, ref) if one]
+    compared = f"buildprof compare {' '.join(refs)}" if len(refs) == 2 else ""
+    foot = _foot(build, compared, width, fold=fold)
     room = None if max_lines is None else max(max_lines - len(head) - len(foot) - 2, 3)
     return [*head, [], *waterfall(build, now_ns, width, fold=fold, max_rows=room), *foot]
 
@@ -75,7 +79,7 @@ def build_label(build: Build) -> str:
 def status_phrase(build: Build, now_ns: int) -> str:
     """How the build stands and how long it took: "completed in 41.8 s", "running for 3.0 s"."""
     seconds, (done, word) = shown_seconds(build, now_ns), _PHRASES[build.status]
-    return f"{done}, time not known" if seconds is None else f"{done} {word} {human_duration(seconds)}"
+    return f"{done}, time not known" if seconds is None else f"{done} {word} {said_duration(seconds)}"
 
 
 def shown_seconds(build: Build, now_ns: int) -> float | None:
@@ -125,11 +129,11 @@ def _cache(build: Build) -> str:
     if summary.cache_hits and summary.saved_seconds is None:
         parts.append("savings not known yet")
     elif summary.cache_hits and summary.saved_seconds is not None:
-        saved, unknown = human_duration(summary.saved_seconds), saved_seconds_unknown_hits(build)
+        saved, unknown = said_duration(summary.saved_seconds), saved_seconds_unknown_hits(build)
         rest = f"saved at least {saved} ({unknown} {plural(unknown, 'hit')} not known yet)" if unknown else ""
         parts.append(rest or f"saved about {saved}")
     if summary.cache_misses and summary.executed_seconds is not None:
-        parts.append(f"misses cost {human_duration(summary.executed_seconds)}")
+        parts.append(f"misses cost {said_duration(summary.executed_seconds)}")
     return " · ".join(parts)
 
 
@@ -160,7 +164,7 @@ def _moved(summary: Summary) -> str:
         ("cache export", summary.cache_export_seconds),
         ("image export", summary.export_seconds),
     )
-    return " · ".join(f"{what} {human_duration(seconds)}" for what, seconds in took if seconds and seconds >= 0.05)
+    return " · ".join(f"{what} {said_duration(seconds)}" for what, seconds in took if seconds and seconds >= 0.05)
 
 
 def _asked(build: Build) -> str:
@@ -199,17 +203,19 @@ def _error(build: Build, width: int) -> list[Line]:
     return lines
 
 
-def _foot(build: Build, width: int, *, fold: bool) -> list[Line]:
+def _foot(build: Build, compared: str, width: int, *, fold: bool) -> list[Line]:
     lines: list[Line] = []
     path, total = build.summary.critical_path_seconds, build.duration_seconds
     if total is not None and any(step.on_critical_path for step in build.steps):
         text = " * on the critical path"
         if path is not None:
-            text += f": {human_duration(path)} of {human_duration(total)}"
+            text += f": {said_duration(path)} of {said_duration(total)}"
         lines.append([(text, "dim")])
     roots = root_misses(build.steps)
     if roots and any(step.outcome is Outcome.MISS and step.id not in roots for step in build.steps):
         lines.append([("   MISS has a cause of its own, miss follows from one", "dim")])
+    if roots and compared:
+        lines.append([(cut(f"   {compared} shows what changed", width), "dim")])
     if build.error is not None and build.error.log_tail:
         lines += [[], *_log(build, width, fold=fold)]
     return lines

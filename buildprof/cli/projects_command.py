@@ -11,12 +11,13 @@ from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.failure import Answer
 from buildprof.cli.options import UNKNOWN, Where, json_option, where_options
 from buildprof.model.build import DEFAULT_TARGET
-from buildprof.model.text import clean, short_duration, short_size
+from buildprof.model.text import clean, human_duration, human_size
 
 if TYPE_CHECKING:
     from buildprof.cli.lines import Line, Span
     from buildprof.model.document import TargetFigures
 
+LEGEND = "usual = median of the last 20 completed builds; trend = last against usual"
 USUAL = 0.05
 """A duration this near to the median, as a part of it, is as usual."""
 
@@ -34,15 +35,15 @@ USUAL = 0.05
 def command(*, where: Where, as_json: bool) -> None:
     """List projects: hit ratio, time lost to misses, size, trend.
 
-    Figures are of the last 20 builds of each target. The trend compares the
-    last build's time with the median.
+    Figures are of the last 20 builds of each target; those that lost most
+    time stand first. The trend compares the last build's time with the median.
     """
     from buildprof.cli.stored import NO_BUILDS, opened_store
 
     with opened_store(where) as engine:
         from buildprof.store.project_facts import list_projects
 
-        projects = list_projects(engine)
+        projects = sorted(list_projects(engine), key=lambda one: -(one.executed_seconds or 0.0))
     if not projects:
         raise Answer(NO_BUILDS)
     from buildprof.cli.lines import output_width, write_json, write_lines
@@ -56,11 +57,12 @@ def command(*, where: Where, as_json: bool) -> None:
 
 
 def projects_table(projects: Sequence[TargetFigures], width: int) -> list[Line]:
-    """One line for each target of each project."""
-    from buildprof.cli.lines import table
+    """One line for each target of each project, then what the headings mean."""
+    from buildprof.cli.lines import cut, table
 
     headers = ("project", "builds", "failed", "hits", "lost", "usual", "trend", "size", "grown")
-    return table(headers, [_row(one) for one in projects], right=frozenset(range(1, 9)), flexible=0, width=width)
+    rows = table(headers, [_row(one) for one in projects], right=frozenset(range(1, 9)), flexible=0, width=width)
+    return [*rows, [(cut(LEGEND, width), "dim")]]
 
 
 def _row(figures: TargetFigures) -> list[Span]:
@@ -73,11 +75,11 @@ def _row(figures: TargetFigures) -> list[Span]:
         (str(figures.builds), ""),
         (str(figures.failures), "red" if figures.failures else ""),
         (UNKNOWN if figures.hit_ratio is None else f"{figures.hit_ratio:.0%}", ""),
-        (UNKNOWN if figures.executed_seconds is None else short_duration(figures.executed_seconds), ""),
-        (UNKNOWN if usual is None else short_duration(usual), ""),
+        (UNKNOWN if figures.executed_seconds is None else human_duration(figures.executed_seconds), ""),
+        (UNKNOWN if usual is None else human_duration(usual), ""),
         _trend(figures.trend),
-        (UNKNOWN if size is None else short_size(size), ""),
-        (UNKNOWN if grown is None else f"{'+' if grown > 0 else ''}{short_size(grown)}", ""),
+        (UNKNOWN if size is None else human_size(size), ""),
+        (UNKNOWN if grown is None else f"{'+' if grown > 0 else ''}{human_size(grown)}", ""),
     ]
 
 

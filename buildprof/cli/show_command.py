@@ -54,7 +54,8 @@ def command(*, ref: str, show_all: bool, follow: bool, where: Where, as_json: bo
             return
         if follow and build.status is Status.RUNNING and sys.stdout.isatty():
             build = _follow(engine, build, fold=not show_all)
-        write_lines(_lines(engine, build, fold=not show_all))
+        # What is asked for whole is not cut for a narrow place either.
+        write_lines(_lines(engine, build, fold=not show_all), clipped=not show_all)
 
 
 def _follow(engine: Engine, build: Build, *, fold: bool) -> Build:
@@ -86,7 +87,14 @@ def _lines(engine: Engine, build: Build, *, fold: bool, max_lines: int | None = 
     from buildprof.store.short_ref import short_ref
 
     # Builds that could not be placed are not compared: they may be of different projects.
-    is_comparable = build.image is not None and build.project != UNKNOWN_PROJECT
-    previous = previous_build(engine, build) if is_comparable else None
-    ref = short_ref(engine, build.ref)
-    return profile(build, previous, time.time_ns(), output_width(), ref=ref, fold=fold, max_lines=max_lines)
+    previous = previous_build(engine, build) if build.project != UNKNOWN_PROJECT else None
+    return profile(
+        build,
+        previous,
+        time.time_ns(),
+        output_width(),
+        ref=short_ref(engine, build.ref),
+        previous_ref=short_ref(engine, previous.ref) if previous else "",
+        fold=fold,
+        max_lines=max_lines,
+    )

@@ -11,6 +11,11 @@ from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.options import json_option
 
 
+def version_line() -> str:
+    """Our version, and that of the interpreter."""
+    return f"buildprof {__version__} on Python {platform.python_version()}"
+
+
 @click.command(
     "version",
     cls=DocumentedCommand,
@@ -22,4 +27,4 @@ def command(*, as_json: bool) -> None:
     if as_json:
         click.echo(f'{{"version": "{__version__}", "python": "{platform.python_version()}"}}')
     else:
-        click.echo(f"buildprof {__version__} on Python {platform.python_version()}")
+        click.echo(version_line())

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
 from buildprof.analysis.compare import step_size_bytes
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
-from buildprof.cli.lines import Line, Span, cut, pad
+from buildprof.cli.lines import Line, Span, cut, pad, said_duration, wrap
 from buildprof.model.build import Build
 from buildprof.model.step import Kind, Outcome, Step
-from buildprof.model.text import clean, human_duration, plural, short_duration, short_size
+from buildprof.model.text import MAX_TEXT, clean, human_duration, plural, short_duration, short_size
 
 FOLD_BELOW_SECONDS = 0.05
 MAX_NAME = 400
+MARKED_PART, MARKED_SECONDS = 0.01, 0.05
+"""A step of the critical path is marked if it took so much of the build, and so long: the others decide nothing."""
+
 _FOLDED_KINDS = frozenset({Kind.METADATA, Kind.AUTH, Kind.DOCKERFILE, Kind.CONTEXT, Kind.OTHER})
 
 OUTCOME_LABELS: dict[Outcome, Span] = {
@@ -50,14 +53,15 @@ class Row:
     critical: bool = False
     started_ns: int | None = None
     completed_ns: int | None = None
+    seconds: float | None = None
     heading: bool = False
 
 
 def waterfall(build: Build, now_ns: int, width: int, *, fold: bool = True, max_rows: int | None = None) -> list[Line]:
     """The steps in `width` columns under one line of headings.
 
-    `now_ns` ends what still runs. With `fold`, quick internal steps become one row. With `max_rows`, the rows that
-    are over longest give way.
+    `now_ns` ends what still runs. With `fold`, quick internal steps become one row and long names are cut; without it
+    they go on below. With `max_rows`, the rows that are over longest give way.
     """
     rows = _rows(build, now_ns, fold=fold)
     if max_rows is not None and len(rows) > max_rows:
@@ -79,7 +83,12 @@ def waterfall(build: Build, now_ns: int, width: int, *, fold: bool = True, max_r
         f"   {pad('step', name)}  {pad('cache', cache)} {pad('time', time, 'right')} {pad('size', size, 'right')}  "
     )
     lines: list[Line] = [[((headings + _scale(total_ns, bar)) if has_scale else headings.rstrip(), "dim")]]
-    for row, shown in zip(rows, names, strict=True):
+    for row, full in zip(rows, names, strict=True):
+        shown, more = full, []
+        if not fold and max_rows is None and cell_len(full) > name:
+            indent = max(cell_len(full) - cell_len(row.name), 2)
+            first, *rest = wrap(row.name, name - indent, most=len(row.name)) or [""]
+            shown, more = full[: len(full) - len(row.name)] + first, [" " * indent + text for text in rest]
         if row.heading:
             lines.append([(f"   {cut(row.name, width - 3)}", "dim")])
             continue
@@ -91,10 +100,14 @@ def waterfall(build: Build, now_ns: int, width: int, *, fold: bool = True, max_r
             (f" {pad(row.time, time, 'right')} {pad(row.size, size, 'right')}  ", ""),
         ]
         if row.started_ns is not None and has_scale:
-            ended_ns = end_ns if row.completed_ns is None else row.completed_ns
-            start, end = ((at - build.started_ns) / total_ns for at in (row.started_ns, ended_ns))
-            line.append((draw_bar(start, end, bar), "" if row.label[1] == "dim" else row.label[1]))
+            start = (row.started_ns - build.started_ns) / total_ns
+            # For its duration: a step that several stages use runs in short pieces, minutes apart.
+            took_ns = end_ns - row.started_ns if row.seconds is None else row.seconds * 1e9
+            line.append(
+                (draw_bar(start, start + took_ns / total_ns, bar), "" if row.label[1] == "dim" else row.label[1])
+            )
         lines.append(line)
+        lines += [[(f"   {text}", line[1][1])] for text in more]
     return lines
 
 
@@ -117,11 +130,11 @@ def draw_bar(start: float, end: float, width: int) -> str:
     return " " * column + head + "█" * full + _EIGHTHS[rest].strip()
 
 
-def step_name(step: Step) -> str:
+def step_name(step: Step, limit: int = MAX_NAME) -> str:
     """What a person calls a step: its instruction without the digest of a base image, or an internal step's name."""
     if step.position is None:
-        return clean(step.name or step.kind.value, MAX_NAME)
-    command = clean(step.command, MAX_NAME)
+        return clean(step.name or step.kind.value, limit)
+    command = clean(step.command, limit)
     if step.kind is Kind.FROM:
         command = command.partition("@sha256:")[0].removeprefix("docker.io/library/").removeprefix("docker.io/")
     link = "LINK " if step.kind is Kind.MERGE else ""
@@ -137,7 +150,7 @@ def step_place(step: Step) -> str:
 
 
 def _rows(build: Build, now_ns: int, *, fold: bool) -> list[Row]:
-    roots = root_misses(build.steps)
+    roots, least_seconds = root_misses(build.steps), _least_marked(build)
     ordered = reading_order(build.steps)
     folded = [step for step in ordered if fold and _is_quick(step)]
     platforms = {step.platform for step in ordered if step.position is not None}
@@ -152,7 +165,10 @@ def _rows(build: Build, now_ns: int, *, fold: bool) -> list[Row]:
         here = (step.platform, step.stage) if step.position is not None else None
         if here and len(platforms) > 1 and (place is None or here[0] != place[0]):
             rows.append(Row(clean(step.platform, 60) or "any platform", heading=True))
-        rows.append(_row(step, build, now_ns, is_root=step.id in roots, shows_stage=here != place))
+        row = _row(step, build, now_ns, is_root=step.id in roots, shows_stage=here != place)
+        if (step.duration_seconds or 0.0) < least_seconds:
+            row = replace(row, critical=False)
+        rows.append(row if fold else replace(row, name=step_name(step, MAX_TEXT)))
         place = here
     return rows
 
@@ -177,7 +193,14 @@ def _row(step: Step, build: Build, now_ns: int, *, is_root: bool, shows_stage: b
         critical=step.on_critical_path and not lives,
         started_ns=step.started_ns,
         completed_ns=step.completed_ns,
+        seconds=seconds,
     )
+
+
+def _least_marked(build: Build) -> float:
+    """How long a step of the critical path took at least if it is marked, seconds; the longest one always is."""
+    longest = max((step.duration_seconds or 0.0 for step in build.steps if step.on_critical_path), default=0.0)
+    return min(max(MARKED_PART * (build.duration_seconds or 0.0), MARKED_SECONDS), longest)
 
 
 def _name_of(row: Row, stage_width: int) -> str:
@@ -215,6 +238,6 @@ def _end_of(row: Row) -> int:
 
 
 def _scale(total_ns: int, width: int) -> str:
-    end = human_duration(total_ns / 1e9)
+    end = said_duration(total_ns / 1e9)
     rule = width - len("0 s ") - len(f" {end}")
     return f"0 s {'─' * rule} {end}" if rule > 0 else pad(end, width, "right")

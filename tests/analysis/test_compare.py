@@ -38,7 +38,7 @@ def test_a_build_compared_with_itself_differs_in_nothing() -> None:
 def test_identity_wins_over_text_and_place() -> None:
     before = with_steps(run("a", 1, identity="x"), run("b", 2, identity="y"))
     after = with_steps(run("b", 1, identity="y"), run("a2", 2, identity="x"))
-    assert changes(before, after) == [("same", "b", "b"), ("same", "a", "a2")]
+    assert changes(before, after) == [("same", "b", "b"), ("edited", "a", "a2")]
 
 
 def test_an_inserted_step_is_new_and_the_rest_keep_their_partners() -> None:
@@ -50,7 +50,15 @@ def test_an_inserted_step_is_new_and_the_rest_keep_their_partners() -> None:
 def test_a_changed_instruction_finds_what_stood_in_its_place() -> None:
     before = with_steps(run("a", 1), run("old", 2))
     after = with_steps(run("a", 1), run("new", 2))
-    assert changes(before, after) == [("same", "a", "a"), ("same", "old", "new")]
+    assert changes(before, after) == [("same", "a", "a"), ("edited", "old", "new")]
+
+
+def test_a_base_image_of_another_digest_is_not_edited_and_one_of_another_tag_is() -> None:
+    old, moved, other = (
+        with_steps(step(f"FROM {name}", place=("", 1, 9))) for name in ("a@sha256:1", "a@sha256:2", "b")
+    )
+    assert [change for change, *_ in changes(old, moved)] == ["same"]
+    assert [change for change, *_ in changes(old, other)] == ["edited"]
 
 
 def test_a_removed_step_stands_before_what_followed_it() -> None:
@@ -91,6 +99,13 @@ def test_the_size_of_a_step_is_its_layer_else_its_record_else_what_it_moved() ->
     assert step_size_bytes(replace(one, transferred_bytes=3, stored_bytes=2)) == 2
     assert step_size_bytes(replace(one, stored_bytes=2, layer=Layer("d", -1))) == 2
     assert step_size_bytes(replace(one, stored_bytes=2, layer=Layer("d", 1))) == 1
+
+
+def test_a_base_image_that_moved_nothing_has_no_known_size() -> None:
+    base = replace(step("FROM a", place=("", 1, 9)), transferred_bytes=0)
+    assert step_size_bytes(base) is None
+    assert step_size_bytes(replace(base, transferred_bytes=7)) == 7
+    assert step_size_bytes(replace(base, layer=Layer("d", 0))) == 0
 
 
 texts = st.lists(

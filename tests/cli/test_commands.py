@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from buildprof.capture.imported import import_file
 from buildprof.cli.options import UNKNOWN
+from buildprof.config import Settings
 from buildprof.model.build import UNKNOWN_PROJECT, Status, Summary
 from tests.cli.conftest import Run, clean_environment, moved, save
 from tests.cli.sample_builds import at, running, shop
 from tests.cli.test_profile import is_harmless
+from tests.sources.recordings import PROGRESS
 
 QUERIES = (
     ("builds",),
@@ -68,6 +71,7 @@ def test_builds_can_be_chosen(run: Run, filled_store: Path) -> None:
 
     assert refs("--status", "running") == ["running"]
     assert refs("--project", "shop", "--target", "default") == ["failed"]
+    assert refs("--project", "shop/default") == ["failed"]
     assert refs("--limit", "1") == ["canceled"]
     assert len(refs("--since", "3h")) == 2
     assert len(refs("--since", "2020-01-01T00:00:00Z")) == 8
@@ -84,7 +88,7 @@ def test_refs_in_the_list_tell_builds_apart(run: Run, tmp_path: Path) -> None:
 def test_nothing_found_is_exit_code_1(run: Run, filled_store: Path) -> None:
     for arguments, said in (
         (("show", "nope"), "no build has the ref 'nope'"),
-        (("builds", "--project", "nope"), "no such builds"),
+        (("builds", "--project", "nope"), "no builds with --project nope; see `buildprof projects`"),
     ):
         done = run(*arguments, "--data-dir", str(filled_store))
         assert (done.returncode, done.stderr, done.stdout) == (1, f"buildprof: {said}\n", "")
@@ -142,6 +146,55 @@ def test_as_much_of_a_ref_is_shown_as_can_be_typed(run: Run, tmp_path: Path) -> 
     for last in "ab":
         shown = ask(run, tmp_path, "show", f"0123456789{last}")
         assert f"ref 0123456789{last}   builder" in shown
+
+
+def test_a_narrow_place_clips_rows_and_wraps_none(run: Run, filled_store: Path) -> None:
+    wide = ask(run, filled_store, "show", "completed").splitlines()
+    for columns, widest in (("40", 40), ("100", 100), ("nonsense", 80), ("0", 80)):
+        done = run("show", "completed", "--data-dir", str(filled_store), COLUMNS=columns)
+        lines = done.stdout.splitlines()
+        assert len(lines) <= len(wide) + 1
+        assert max(map(cell_len, lines)) <= widest
+        assert max(map(cell_len, lines)) > widest - 10
+
+
+def test_builds_are_compared_older_first_however_they_are_given(run: Run, filled_store: Path) -> None:
+    straight = ask(run, filled_store, "compare", "earlier", "completed").splitlines()
+    turned = ask(run, filled_store, "compare", "completed", "earlier").splitlines()
+    assert turned[2] == "swapped   the later build was given first"
+    assert turned[:2] + turned[3:] == straight
+    assert straight[0].startswith("before    earlier")
+
+
+def test_a_miss_is_told_how_to_see_what_changed(run: Run, tmp_path: Path) -> None:
+    now_ns = time.time_ns()
+    save(
+        tmp_path,
+        *(moved(replace(shop(), ref=f"{name}-build"), now_ns - age) for name, age in (("a", 10**12), ("b", 10**11))),
+    )
+    assert "   buildprof compare a-build b-build shows what changed\n" in ask(run, tmp_path, "show", "b")
+    assert "buildprof compare" not in ask(run, tmp_path, "show", "a")
+
+
+def test_projects_that_lost_most_stand_first_and_the_last_line_is_a_legend(run: Run, filled_store: Path) -> None:
+    lines = ask(run, filled_store, "projects").splitlines()
+    assert lines[1].startswith("shop/web")
+    assert " s " in lines[1]
+    assert " MB " in lines[1]
+    assert lines[-1].startswith("usual = median")
+
+
+def test_an_import_of_what_an_agent_has_stored_says_so(run: Run, tmp_path: Path) -> None:
+    stream = str(PROGRESS / "docker-28-cold.json")
+    options = ("--data-dir", str(tmp_path / "ours"), "--project", "mine")
+    (build,) = import_file(Settings(data_dir=tmp_path / "theirs"), Path(stream), "shop", "web")
+    (tmp_path / "ours").mkdir()
+    save(tmp_path / "ours", replace(build, builder="default", ref="seen-by-agent"))
+    done = run("import", stream, *options)
+    assert done.returncode == 0
+    assert done.stderr == "already stored as shop/web by the agent; --project and --target are ignored\n"
+    assert done.stdout.startswith("shop/web  completed")
+    assert run("import", stream, *options[:2]).stderr == "already stored as shop/web by the agent\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(filled_store: Path, tmp_path: Path) -> None:

@@ -44,6 +44,20 @@ def test_steps_that_differ_are_shown_with_both_sides() -> None:
     ]
 
 
+def test_an_edited_step_is_shown_with_its_old_and_its_new_text() -> None:
+    def edited(text: str) -> Build:
+        steps = tuple(replace(one, command=text) if one.command == "npm ci" else one for one in shop().steps)
+        return replace(shop(), steps=steps)
+
+    assert shown(shop(), edited("npm install"))[5:8] == [
+        "~  deps   4/4 RUN npm install  hit      0.0  hit     0.0",
+        "   edited  - RUN npm ci",
+        "           + RUN npm install",
+    ]
+    old, new = shown(edited("x " * 200 + "1"), edited("x " * 200 + "2"))[6:8]
+    assert (old[-1], new[-1]) == ("1", "2")
+
+
 def test_a_build_and_itself_differ_in_nothing() -> None:
     assert shown(shop(), shop())[-1].strip() == "every step is as it was"
     assert len(shown(shop(), shop(), show_all=True)) == 5 + len(shop().steps)

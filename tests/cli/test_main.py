@@ -14,12 +14,17 @@ from buildprof import __version__
 from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.failure import _EXIT_CODES, describe_failure
 from buildprof.cli.main import COMMANDS, EXAMPLES, cli
+from buildprof.cli.options import Where
+from buildprof.cli.stored import opened_store
+from buildprof.store.errors import StoreError
 from tests.cli.conftest import Run, clean_environment
+from tests.nobody import as_nobody, public_directory
 
 
 def test_the_version_is_that_of_the_distribution(run: Run) -> None:
     assert importlib.metadata.version("docker-buildprof") == __version__
     assert run("version").stdout.startswith(f"buildprof {__version__} ")
+    assert run("--version").stdout == run("version").stdout
     assert json.loads(run("version", "--json").stdout)["version"] == __version__
 
 
@@ -109,9 +114,35 @@ def test_an_unknown_setting_in_the_environment_is_named(run: Run) -> None:
 def test_no_store_means_no_builds_and_makes_none(command: tuple[str, ...], run: Run, tmp_path: Path) -> None:
     done = run(*command)
     assert done.returncode == 1
-    assert done.stderr.startswith("buildprof: no builds yet; start `buildprof agent`")
-    assert done.stderr.count("\n") == 1
+    file = tmp_path / ".local/state/buildprof/buildprof.db"
+    said = f"buildprof: no store at {file} yet; start `buildprof agent`, or give --data-dir\n"
+    assert done.stderr == said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_directory_that_is_none_is_exit_code_3(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("builds", "--data-dir", str(tmp_path / "file"))
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"buildprof: {tmp_path}/file: is no directory")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_data_directory_of_somebody_else_is_exit_code_3() -> None:
+    with public_directory() as directory:
+        (directory / "data").mkdir(mode=0o700)
+        said = as_nobody(lambda: refused(directory / "data"))
+    assert said == (3, f"{directory}/data: may not be read; run as its owner or root")
+
+
+def refused(data_dir: Path) -> tuple[int, str]:
+    try:
+        with opened_store(Where(None, data_dir, None)):
+            return 0, ""
+    except StoreError as error:
+        failure = describe_failure(error)
+        assert failure is not None
+        return failure.exit_code, failure.message
 
 
 def test_a_foreign_file_instead_of_a_store_is_exit_code_3(run: Run, tmp_path: Path) -> None:

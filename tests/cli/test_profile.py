@@ -26,6 +26,7 @@ def shown(build: Build, **options: object) -> list[str]:
     now_ns = at(12.3) if build.status is Status.RUNNING else NOW
     width = options.pop("width", 80)
     options.setdefault("ref", build.ref[:8])
+    options.setdefault("previous_ref", "9f8e7d6c" if previous else "")
     return [plain(line) for line in profile(build, previous, now_ns, width, **options)]  # type: ignore[arg-type]
 
 
@@ -81,6 +82,13 @@ def test_markup_is_text() -> None:
 def test_a_megabyte_in_every_name_takes_no_room() -> None:
     assert len(HOSTILE) > 1_000_000
     assert sum(map(len, shown(hostile()))) < 5_000
+
+
+def test_a_build_of_milliseconds_is_not_said_to_take_none() -> None:
+    build = replace(shop(), completed_ns=at(0.018))
+    lines = shown(build)
+    assert lines[0].startswith("shop/web  completed in 18 ms  ")
+    assert any(line.endswith(" 18 ms") for line in lines if line.startswith("   step"))
 
 
 def test_savings_that_are_not_known_are_not_called_zero() -> None:

@@ -52,7 +52,7 @@ def rows(*args: object, **options: object) -> list[str]:
 
 
 def test_quick_internal_steps_are_one_row_unless_all_are_asked_for() -> None:
-    folded, unfolded = rows(shop(), NOW, 80), rows(shop(), NOW, 80, fold=False)
+    folded, unfolded = rows(shop(), NOW, 100), rows(shop(), NOW, 100, fold=False)
     assert folded[1].startswith("   3 internal steps, 0.1 s")
     assert len(unfolded) == len(folded) + 2
     assert "[internal] load .dockerignore" in unfolded[3]
@@ -62,6 +62,30 @@ def test_an_internal_step_on_the_critical_path_is_not_folded() -> None:
     whole = shop()
     steps = tuple(replace(one, on_critical_path=True) if one.position is None else one for one in whole.steps)
     assert not any("internal steps" in row for row in rows(replace(whole, steps=steps), NOW, 80))
+
+
+def test_only_what_decided_is_marked_and_something_always_is() -> None:
+    def marked(*seconds: float) -> list[bool]:
+        steps = tuple(
+            step(f"RUN {n}", Outcome.MISS, n, n + took, place=("", n + 1, 9), on_critical_path=True)
+            for n, took in enumerate(seconds)
+        )
+        return [row.startswith(" *") for row in rows(build(steps, completed_ns=at(10)), NOW, 80)[1:]]
+
+    assert marked(0.09, 0.2, 0.9) == [False, True, True]
+    assert marked(0.01, 0.02) == [False, True]
+
+
+def test_the_bar_of_a_step_is_as_long_as_it_ran_and_not_as_long_as_it_waited() -> None:
+    base = step("FROM a", begin=0.0, end=10.0, place=("", 1, 1))
+    (row,) = rows(build((replace(base, duration_seconds=0.1),), completed_ns=at(10)), NOW, 80)[1:]
+    assert row.endswith(("▎", "▏", "▍"))
+
+
+def test_with_all_a_long_name_goes_on_below() -> None:
+    text = " ".join(f"word{n}" for n in range(200))
+    shown = rows(build((step(f"RUN {text}", Outcome.MISS, 0.0, 1.0, place=("", 1, 1)),)), NOW, 80, fold=False)
+    assert text in " ".join(" ".join(row[:45].split()) for row in shown).replace("MISS", "")
 
 
 def test_a_miss_is_in_capitals_where_the_cause_is() -> None:
