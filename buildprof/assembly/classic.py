@@ -18,9 +18,8 @@ images: each is made from the image that the one before it made. What cannot be 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from buildprof.assembly.classic_build import COMPOSE_LABELS, Ending, buildkit_image, classic_build
@@ -34,10 +33,11 @@ from buildprof.assembly.classic_facts import (
     container_answer,
     image_answer,
 )
+from buildprof.assembly.classic_runs import Run, Thread, joined, made_in
 from buildprof.assembly.classic_steps import Container, Stage
 from buildprof.assembly.history_text import HistoryText, parse_history_text
 from buildprof.model.build import Build, Engine, Status
-from buildprof.model.events import EngineEvent, HistoryEntry
+from buildprof.model.events import EngineEvent
 from buildprof.model.step import Kind
 from buildprof.model.text import NANOSECONDS
 
@@ -60,56 +60,6 @@ _MAX_NAMED = 2048
 _MAX_ENDED = 32
 
 
-@dataclass(slots=True, eq=False)
-class _Thread:
-    """Containers of one stage, each made from what the one before made; `image` is what the last was made from.
-
-    `origin` is the earlier thread that it goes on from, after others came between: as `FROM` an earlier stage does,
-    or a build that was taken for one with another.
-    """
-
-    image: ImageRecord
-    containers: list[Container]
-    origin: _Thread | None = None
-
-    @property
-    def root(self) -> _Thread:
-        return self if self.origin is None else self.origin.root
-
-
-@dataclass(slots=True)
-class _Run:
-    """A build that has not ended."""
-
-    threads: list[_Thread]
-    labels: dict[str, str]
-    fresh: set[str] = field(default_factory=set)
-    last_ns: int = 0
-
-    @property
-    def containers(self) -> list[Container]:
-        return [one for thread in self.threads for one in thread.containers]
-
-    @property
-    def last(self) -> Container:
-        return self.threads[-1].containers[-1]
-
-    def is_busy(self, at_ns: int) -> bool:
-        """Whether something may run in it still."""
-        earlier = self.containers[:-1]
-        return self.last.is_busy(at_ns, is_kept=any(one.destroyed_ns is None for one in earlier))
-
-    def others_are_busy(self, thread: _Thread, at_ns: int) -> bool:
-        """Whether something runs beside a thread: stages run one after another, so that it is not of this build."""
-        is_kept = any(one.destroyed_ns is None and one.died_ns is not None for one in self.containers)
-        ends = [one.containers[-1] for one in self.threads if one.root is not thread.root]
-        return any(container.is_busy(at_ns, is_kept=is_kept) for container in ends)
-
-    @property
-    def started_ns(self) -> int:
-        return self.threads[0].containers[0].created_ns
-
-
 class ClassicTracker:
     """Folds events and answers into builds; the same events and answers give the same builds.
 
@@ -130,7 +80,7 @@ class ClassicTracker:
         """Whether images that BuildKit made become builds without steps: for an engine that keeps no history."""
         self._builder, self._redact = builder, redact
         self._watched_ns = 1 << 62
-        self._runs: list[_Run] = []
+        self._runs: list[Run] = []
         self._known: OrderedDict[str, None] = OrderedDict()
         self._names: OrderedDict[str, set[str]] = OrderedDict()
         self._committed: OrderedDict[str, None] = OrderedDict()
@@ -194,7 +144,7 @@ class ClassicTracker:
         builds: list[Build] = []
         if run is None:
             labels = {name: event.attributes.get(name, "") for name in COMPOSE_LABELS}
-            run = _Run([_Thread(image, [container])], labels)
+            run = Run([Thread(image, [container])], labels)
             self._runs.append(run)
             if len(self._runs) > MAX_RUNS:
                 builds += self._close(self._runs[0], Status.COMPLETED, self._runs[0].last_ns)
@@ -203,7 +153,7 @@ class ClassicTracker:
         self._know(image)
         return builds
 
-    def _continued(self, container: Container, image: ImageRecord) -> _Run | None:
+    def _continued(self, container: Container, image: ImageRecord) -> Run | None:
         """The build with a container that made an image that this one's comes from; it gets the container."""
         if (found := self._maker(image)) is None:
             return None
@@ -216,20 +166,20 @@ class ClassicTracker:
             thread.image = image
             thread.containers.append(container)
         else:
-            run.threads.append(_Thread(image, [container], thread))
+            run.threads.append(Thread(image, [container], thread))
         return run
 
-    def _split(self, run: _Run, thread: _Thread) -> tuple[_Run, _Thread]:
+    def _split(self, run: Run, thread: Thread) -> tuple[Run, Thread]:
         """Make a thread, with what went before it, a build of its own: it and the rest were taken for one build."""
-        whole = _joined([one for one in run.threads if one.root is thread.root])
-        split = _Run([whole], run.labels, set(run.fresh), run.last_ns)
+        whole = joined([one for one in run.threads if one.root is thread.root])
+        split = Run([whole], run.labels, set(run.fresh), run.last_ns)
         rest = [one for one in run.threads if one.root is not thread.root]
         # What went on after the other had come between was no later stage.
-        run.threads = [_joined(rest)] if len({id(one.root) for one in rest}) == 1 else rest
+        run.threads = [joined(rest)] if len({id(one.root) for one in rest}) == 1 else rest
         self._runs.append(split)
         return split, whole
 
-    def _later_stage(self, container: Container, image: ImageRecord, fresh: set[str]) -> _Run | None:
+    def _later_stage(self, container: Container, image: ImageRecord, fresh: set[str]) -> Run | None:
         """The build that was active last, if this container can begin its next stage; it gets the container."""
         run = self._idle(container.created_ns, lambda _run: True)
         if run is None or any((one.image, one.command) == (image.id, container.command) for one in run.containers):
@@ -238,7 +188,7 @@ class ClassicTracker:
         last_sign_ns = max([run.last_ns, *(at_ns for at_ns in copied if at_ns <= container.created_ns)])
         if container.created_ns - last_sign_ns > STAGE_GAP_NS:
             return None
-        run.threads.append(_Thread(image, [container]))
+        run.threads.append(Thread(image, [container]))
         return run
 
     def _lived(self, event: EngineEvent) -> list[Build]:
@@ -249,7 +199,7 @@ class ClassicTracker:
                     return self._changed(run, container, event)
         return []
 
-    def _changed(self, run: _Run, container: Container, event: EngineEvent) -> list[Build]:
+    def _changed(self, run: Run, container: Container, event: EngineEvent) -> list[Build]:
         run.last_ns = max(run.last_ns, event.at_ns)
         match event.action:
             case "start":
@@ -298,7 +248,7 @@ class ClassicTracker:
             return [self._without_containers(at_ns, name, image, fresh)] if is_copied else []
         return [self._without_containers(at_ns, name, image, set())] if is_again else []
 
-    def _result_of(self, image: ImageRecord, fresh: set[str], at_ns: int, *, is_again: bool) -> _Run | None:
+    def _result_of(self, image: ImageRecord, fresh: set[str], at_ns: int, *, is_again: bool) -> Run | None:
         """The open build that made an image: by its last container, or, if the last stage had none, by its time."""
         if (found := self._maker(image)) is not None:
             run, thread = found
@@ -314,7 +264,7 @@ class ClassicTracker:
         # The last stage came from the cache, though an earlier one ran.
         return self._idle(at_ns, lambda run: at_ns - run.last_ns < STAGE_GAP_NS) if is_again else None
 
-    def _maker(self, image: ImageRecord) -> tuple[_Run, _Thread] | None:
+    def _maker(self, image: ImageRecord) -> tuple[Run, Thread] | None:
         """The thread, and its build, whose last container made an image of this history: the newest that was made so.
 
         Of builds of the same at once, that whose container was removed next after.
@@ -323,17 +273,17 @@ class ClassicTracker:
             (-made_ns, thread.containers[-1].distance(made_ns), (run, thread))
             for run in self._runs
             for thread in run.threads
-            if (made_ns := _made_in(thread.containers[-1], image.history))
+            if (made_ns := made_in(thread.containers[-1], image.history))
         ]
         return min(linked, key=lambda one: one[:2])[2] if linked else None
 
-    def _idle(self, at_ns: int, condition: Callable[[_Run], bool]) -> _Run | None:
+    def _idle(self, at_ns: int, condition: Callable[[Run], bool]) -> Run | None:
         """Of the builds in which nothing runs, the one that was active last."""
         idle = [run for run in self._runs if not run.is_busy(at_ns) and condition(run)]
         return max(idle, key=lambda run: run.last_ns, default=None)
 
     def _close(
-        self, run: _Run, status: Status, at_ns: int, image: ImageRecord | None = None, tag: str = ""
+        self, run: Run, status: Status, at_ns: int, image: ImageRecord | None = None, tag: str = ""
     ) -> list[Build]:
         self._runs.remove(run)
         if not any(one.confirmed for one in run.containers) and image is None:
@@ -350,7 +300,7 @@ class ClassicTracker:
             for thread in run.threads
         ]
         if image is not None:
-            if _made_in(run.last, image.history) is not None:
+            if made_in(run.last, image.history) is not None:
                 last = stages.pop().containers
                 stages.append(
                     Stage(image, last, run.fresh, is_result=True, since_ns=run.started_ns, watched_ns=self._watched_ns)
@@ -391,18 +341,6 @@ def _classic_text(image: ImageRecord) -> HistoryText | None:
     if image.is_buildkit or not image.parent or not image.history:
         return None
     return parse_history_text(image.history[0].created_by)
-
-
-def _joined(line: Sequence[_Thread]) -> _Thread:
-    return _Thread(line[-1].image, [container for one in line for container in one.containers])
-
-
-def _made_in(last: Container, history: Sequence[HistoryEntry]) -> int | None:
-    """When a container made an image of this history; None if it made none."""
-    for child, parent in pairwise(history):  # newest first, so a parent follows its child
-        if parent.id and parent.id == last.image:
-            return child.created_ns if last.made(child) else None
-    return None
 
 
 def _integer(text: str) -> int:

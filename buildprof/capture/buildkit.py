@@ -14,23 +14,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
-from grpclib.const import Status as GrpcStatus
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from buildprof.assembly.build import BuildInputs, ImageFacts, assemble
 from buildprof.assembly.facts import BuildFacts
-from buildprof.assembly.names import parse_name
 from buildprof.assembly.outcomes import Neighbour, as_neighbour
-from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
-from buildprof.assembly.trace import uploaded_digests
+from buildprof.assembly.provenance import Provenance
 from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.desk import Desk
+from buildprof.capture.ended_build import read_facts, read_provenance, read_uploaded
 from buildprof.model.build import Build, BuildError, Engine, Status
 from buildprof.model.cache import CacheUsage
 from buildprof.model.events import BuildRecord, RecordState
-from buildprof.model.step import Kind
 from buildprof.sources.buildkit.connection import BuildkitChannel, connect
-from buildprof.sources.buildkit.history import follow, listen, read_blob
+from buildprof.sources.buildkit.history import follow, listen
 from buildprof.sources.endpoint import Endpoint, EndpointError
 from buildprof.store import queries
 from buildprof.store.errors import StoreError
@@ -212,7 +209,7 @@ class BuildkitCapture:
         before = self._finished.get(record.ref)
         if before is not None:
             # The engine amends a record a few seconds later, when it has written the build's trace.
-            uploaded = await _uploaded(channel, before, record)
+            uploaded = await read_uploaded(channel, before, record)
             if uploaded != before.uploaded:
                 await self._amend(record.ref, lambda inputs: replace(inputs, record=record, uploaded=uploaded))
                 return
@@ -224,7 +221,7 @@ class BuildkitCapture:
         self._on_running(self.builder.name, len(self._active))
         facts = await self._facts(channel, record.ref, active)
         self._remember(record, facts)
-        inputs = await self._inputs(record, facts, await _provenance(channel, record))
+        inputs = await self._inputs(record, facts, await read_provenance(channel, record))
         stored = await self._save_assembled(inputs)
         self._finished[record.ref] = inputs
         while len(self._finished) > AMENDED_BUILDS:
@@ -252,15 +249,7 @@ class BuildkitCapture:
             if done and not active.following.cancelled() and active.facts.vertices:
                 return active.facts
             active.following.cancel()
-        facts = BuildFacts()
-        try:
-            async for update in follow(channel, ref):
-                facts.observe(update)
-        except GRPCError as error:
-            if error.status in (GrpcStatus.UNAVAILABLE, GrpcStatus.CANCELLED):
-                raise
-            _log.warning("the engine has no progress of a build", ref=ref, reason=error.message)
-        return facts
+        return await read_facts(channel, ref)
 
     async def _inputs(
         self, record: BuildRecord, facts: BuildFacts, provenance: Provenance | None = None
@@ -338,8 +327,8 @@ class BuildkitCapture:
         for record in missing:
             self._active.pop(record.ref, None)
             with _alone(record.ref):
-                inputs = await self._inputs(record, read[record.ref], await _provenance(channel, record))
-                uploaded = await _uploaded(channel, inputs, record)
+                inputs = await self._inputs(record, read[record.ref], await read_provenance(channel, record))
+                uploaded = await read_uploaded(channel, inputs, record)
                 await self._save_assembled(replace(inputs, usage=usage, uploaded=uploaded))
 
     def _running_in_store(self) -> list[str]:
@@ -376,29 +365,6 @@ def _alone(ref: str) -> Iterator[None]:
         raise
     except Exception:  # noqa: BLE001 - as much as one build can bring about; it is logged whole
         _log.exception("a build could not be profiled", ref=ref)
-
-
-async def _provenance(channel: BuildkitChannel, record: BuildRecord) -> Provenance:
-    """What the engine attests of a finished build; empty where there is nothing, as for a failed one."""
-    found: list[Provenance] = []
-    for _, digest in record.attestations:
-        try:
-            found.append(parse_provenance(await read_blob(channel, digest)))
-        except (GRPCError, ValueError, ProvenanceError) as error:
-            _log.warning("provenance cannot be read", ref=record.ref, reason=str(error))
-    return merge_provenances(found) if found else Provenance()
-
-
-async def _uploaded(channel: BuildkitChannel, inputs: BuildInputs, record: BuildRecord) -> frozenset[str] | None:
-    """What the build uploaded, by its trace, which is read only where something was exported; None if unknown."""
-    names = (vertex.name for vertex in inputs.facts.vertices.values())
-    if not record.trace_digest or not any(parse_name(name).kind is Kind.CACHE_EXPORT for name in names):
-        return inputs.uploaded
-    try:
-        return uploaded_digests(await read_blob(channel, record.trace_digest))
-    except (GRPCError, ValueError) as error:
-        _log.warning("trace cannot be read", ref=record.ref, reason=str(error))
-        return inputs.uploaded
 
 
 def _overlap(one: BuildRecord, other: BuildRecord) -> bool:

@@ -1,0 +1,59 @@
+"""What is read of one build when it has ended: its progress again, what the engine attests, what it uploaded."""
+
+from __future__ import annotations
+
+import structlog
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from buildprof.assembly.build import BuildInputs
+from buildprof.assembly.facts import BuildFacts
+from buildprof.assembly.names import parse_name
+from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
+from buildprof.assembly.trace import uploaded_digests
+from buildprof.model.events import BuildRecord
+from buildprof.model.step import Kind
+from buildprof.sources.buildkit.connection import BuildkitChannel
+from buildprof.sources.buildkit.history import follow, read_blob
+
+_log = structlog.get_logger(__name__)
+
+
+async def read_facts(channel: BuildkitChannel, ref: str) -> BuildFacts:
+    """The progress of an ended build as the engine replays it; empty where the engine has none.
+
+    Raises:
+        GRPCError: the connection broke.
+    """
+    facts = BuildFacts()
+    try:
+        async for update in follow(channel, ref):
+            facts.observe(update)
+    except GRPCError as error:
+        if error.status in (Status.UNAVAILABLE, Status.CANCELLED):
+            raise
+        _log.warning("the engine has no progress of a build", ref=ref, reason=error.message)
+    return facts
+
+
+async def read_provenance(channel: BuildkitChannel, record: BuildRecord) -> Provenance:
+    """What the engine attests of a finished build; empty where there is nothing, as for a failed one."""
+    found: list[Provenance] = []
+    for _, digest in record.attestations:
+        try:
+            found.append(parse_provenance(await read_blob(channel, digest)))
+        except (GRPCError, ValueError, ProvenanceError) as error:
+            _log.warning("provenance cannot be read", ref=record.ref, reason=str(error))
+    return merge_provenances(found) if found else Provenance()
+
+
+async def read_uploaded(channel: BuildkitChannel, inputs: BuildInputs, record: BuildRecord) -> frozenset[str] | None:
+    """What the build uploaded, by its trace, which is read only where something was exported; None if unknown."""
+    names = (vertex.name for vertex in inputs.facts.vertices.values())
+    if not record.trace_digest or not any(parse_name(name).kind is Kind.CACHE_EXPORT for name in names):
+        return inputs.uploaded
+    try:
+        return uploaded_digests(await read_blob(channel, record.trace_digest))
+    except (GRPCError, ValueError) as error:
+        _log.warning("trace cannot be read", ref=record.ref, reason=str(error))
+        return inputs.uploaded
