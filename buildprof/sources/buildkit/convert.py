@@ -42,26 +42,28 @@ def record_from_wire(event_type: int, record: wire.BuildHistoryRecord) -> BuildR
     """A record of the build history."""
     results = {"": record.Result, **record.Results} if record.HasField("Result") else dict(record.Results)
     attestations = tuple(
-        (platform[:_MAX_ID_CHARS], descriptor.digest[:_MAX_ID_CHARS])
+        (_text(platform, _MAX_ID_CHARS), _text(descriptor.digest, _MAX_ID_CHARS))
         for platform, result in sorted(results.items())
         for descriptor in result.Attestations
-        if descriptor.annotations.get("in-toto.io/predicate-type", "").startswith(_PROVENANCE)
+        if _text(descriptor.annotations.get("in-toto.io/predicate-type", ""), _MAX_ID_CHARS).startswith(_PROVENANCE)
     )
     has_error = record.HasField("error")
     return BuildRecord(
-        ref=record.Ref[:_MAX_ID_CHARS],
+        ref=_text(record.Ref, _MAX_ID_CHARS),
         state=_RECORD_STATES.get(event_type, RecordState.COMPLETE),
         generation=record.Generation,
         created_ns=nanoseconds(record, "CreatedAt") or 0,
         completed_ns=nanoseconds(record, "CompletedAt"),
         frontend_attrs=_bounded(dict(record.FrontendAttrs)),
-        exporters=tuple((exporter.Type, _bounded(dict(exporter.Attrs))) for exporter in record.Exporters),
+        exporters=tuple(
+            (_text(exporter.Type, _MAX_ID_CHARS), _bounded(dict(exporter.Attrs))) for exporter in record.Exporters
+        ),
         exporter_response=_bounded(dict(record.ExporterResponse)),
         error_code=record.error.code if has_error else None,
-        error_message=record.error.message[:_MAX_ERROR_CHARS] if has_error else "",
+        error_message=_text(record.error.message, _MAX_ERROR_CHARS) if has_error else "",
         result_digest=_result_digest(record),
         attestations=attestations,
-        trace_digest=record.trace.digest if record.HasField("trace") else "",
+        trace_digest=_text(record.trace.digest, _MAX_ID_CHARS) if record.HasField("trace") else "",
     )
 
 
@@ -70,22 +72,22 @@ def status_from_wire(response: wire.StatusResponse) -> StatusUpdate:
     return StatusUpdate(
         vertices=tuple(
             Vertex(
-                digest=vertex.digest[:_MAX_ID_CHARS],
-                name=vertex.name[:MAX_NAME_CHARS],
-                inputs=tuple(digest[:_MAX_ID_CHARS] for digest in vertex.inputs[:MAX_INPUTS]),
+                digest=_text(vertex.digest, _MAX_ID_CHARS),
+                name=_text(vertex.name, MAX_NAME_CHARS),
+                inputs=tuple(_text(digest, _MAX_ID_CHARS) for digest in vertex.inputs[:MAX_INPUTS]),
                 cached=vertex.cached,
                 started_ns=nanoseconds(vertex, "started"),
                 completed_ns=nanoseconds(vertex, "completed"),
-                error=vertex.error[:_MAX_ERROR_CHARS],
-                group_id=vertex.progressGroup.id[:_MAX_ID_CHARS],
+                error=_text(vertex.error, _MAX_ERROR_CHARS),
+                group_id=_text(vertex.progressGroup.id, _MAX_ID_CHARS),
             )
             for vertex in response.vertexes
         ),
         statuses=tuple(
             VertexStatus(
-                id=status.ID[:MAX_NAME_CHARS],
-                vertex=status.vertex[:_MAX_ID_CHARS],
-                name=status.name[:MAX_NAME_CHARS],
+                id=_text(status.ID, MAX_NAME_CHARS),
+                vertex=_text(status.vertex, _MAX_ID_CHARS),
+                name=_text(status.name, MAX_NAME_CHARS),
                 current=status.current,
                 total=status.total,
                 timestamp_ns=nanoseconds(status, "timestamp"),
@@ -95,7 +97,7 @@ def status_from_wire(response: wire.StatusResponse) -> StatusUpdate:
             for status in response.statuses
         ),
         logs=tuple(
-            VertexLog(log.vertex[:_MAX_ID_CHARS], log.msg, log.stream, nanoseconds(log, "timestamp"))
+            VertexLog(_text(log.vertex, _MAX_ID_CHARS), log.msg, log.stream, nanoseconds(log, "timestamp"))
             for log in response.logs
         ),
     )
@@ -108,15 +110,15 @@ def usage_from_wire(builder: str, at_ns: int, response: wire.DiskUsageResponse) 
         at_ns,
         tuple(
             CacheRecord(
-                id=record.ID[:_MAX_ID_CHARS],
+                id=_text(record.ID, _MAX_ID_CHARS),
                 size_bytes=record.Size,
-                description=record.Description[:MAX_NAME_CHARS],
-                record_type=record.RecordType,
+                description=_text(record.Description, MAX_NAME_CHARS),
+                record_type=_text(record.RecordType, _MAX_ID_CHARS),
                 in_use=record.InUse,
                 shared=record.Shared,
                 created_ns=nanoseconds(record, "CreatedAt") or 0,
                 last_used_ns=nanoseconds(record, "LastUsedAt"),
-                parents=tuple(record.Parents) or ((record.Parent,) if record.Parent else ()),
+                parents=tuple(_text(one, _MAX_ID_CHARS) for one in record.Parents or (record.Parent,) if one),
             )
             for record in response.record
         ),
@@ -126,9 +128,15 @@ def usage_from_wire(builder: str, at_ns: int, response: wire.DiskUsageResponse) 
 def _result_digest(record: wire.BuildHistoryRecord) -> str:
     """Engine 24 and 25 fill `ResultDeprecated` alone; later ones `Results` as well."""
     if record.Result.HasField("ResultDeprecated"):
-        return record.Result.ResultDeprecated.digest[:_MAX_ID_CHARS]
-    return next((one.digest[:_MAX_ID_CHARS] for _, one in sorted(record.Result.Results.items())), "")
+        return _text(record.Result.ResultDeprecated.digest, _MAX_ID_CHARS)
+    return next((_text(one.digest, _MAX_ID_CHARS) for _, one in sorted(record.Result.Results.items())), "")
+
+
+def _text(value: str | bytes, limit_chars: int) -> str:
+    """A text field, bounded. What is not UTF-8 comes as bytes (proto2); BuildKit up to 0.12 does not look."""
+    text = value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return text[:limit_chars]
 
 
 def _bounded(attributes: dict[str, str]) -> dict[str, str]:
-    return {key[:_MAX_ID_CHARS]: value[:_MAX_ATTRIBUTE_CHARS] for key, value in attributes.items()}
+    return {_text(key, _MAX_ID_CHARS): _text(value, _MAX_ATTRIBUTE_CHARS) for key, value in attributes.items()}

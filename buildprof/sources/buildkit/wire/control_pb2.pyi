@@ -4,6 +4,7 @@ isort:skip_file
 The part of BuildKit's control API that buildprof reads. Package, message and field names and numbers are
 those of moby/buildkit api/services/control/control.proto; fields that are not read are left out, which the
 encoding allows. The calls that change anything are left out on purpose.
+proto2, since BuildKit up to 0.12 sends text that is not UTF-8, which proto3 refuses with the whole message.
 """
 
 from collections import abc as _abc
@@ -114,20 +115,20 @@ class UsageRecord(_message.Message):
     def __init__(
         self,
         *,
-        ID: _builtins.str = ...,
-        Mutable: _builtins.bool = ...,
-        InUse: _builtins.bool = ...,
-        Size: _builtins.int = ...,
-        Parent: _builtins.str = ...,
+        ID: _builtins.str | None = ...,
+        Mutable: _builtins.bool | None = ...,
+        InUse: _builtins.bool | None = ...,
+        Size: _builtins.int | None = ...,
+        Parent: _builtins.str | None = ...,
         CreatedAt: _timestamp_pb2.Timestamp | None = ...,
         LastUsedAt: _timestamp_pb2.Timestamp | None = ...,
-        UsageCount: _builtins.int = ...,
-        Description: _builtins.str = ...,
-        RecordType: _builtins.str = ...,
-        Shared: _builtins.bool = ...,
+        UsageCount: _builtins.int | None = ...,
+        Description: _builtins.str | None = ...,
+        RecordType: _builtins.str | None = ...,
+        Shared: _builtins.bool | None = ...,
         Parents: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["CreatedAt", b"CreatedAt", "LastUsedAt", b"LastUsedAt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["CreatedAt", b"CreatedAt", "Description", b"Description", "ID", b"ID", "InUse", b"InUse", "LastUsedAt", b"LastUsedAt", "Mutable", b"Mutable", "Parent", b"Parent", "RecordType", b"RecordType", "Shared", b"Shared", "Size", b"Size", "UsageCount", b"UsageCount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["CreatedAt", b"CreatedAt", "Description", b"Description", "ID", b"ID", "InUse", b"InUse", "LastUsedAt", b"LastUsedAt", "Mutable", b"Mutable", "Parent", b"Parent", "Parents", b"Parents", "RecordType", b"RecordType", "Shared", b"Shared", "Size", b"Size", "UsageCount", b"UsageCount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -144,9 +145,9 @@ class StatusRequest(_message.Message):
     def __init__(
         self,
         *,
-        Ref: _builtins.str = ...,
+        Ref: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["Ref", b"Ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["Ref", b"Ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -209,16 +210,16 @@ class Vertex(_message.Message):
     def __init__(
         self,
         *,
-        digest: _builtins.str = ...,
+        digest: _builtins.str | None = ...,
         inputs: _abc.Iterable[_builtins.str] | None = ...,
-        name: _builtins.str = ...,
-        cached: _builtins.bool = ...,
+        name: _builtins.str | None = ...,
+        cached: _builtins.bool | None = ...,
         started: _timestamp_pb2.Timestamp | None = ...,
         completed: _timestamp_pb2.Timestamp | None = ...,
-        error: _builtins.str = ...,
+        error: _builtins.str | None = ...,
         progressGroup: Global___ProgressGroup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "progressGroup", b"progressGroup", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "completed", b"completed", "digest", b"digest", "error", b"error", "name", b"name", "progressGroup", b"progressGroup", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "completed", b"completed", "digest", b"digest", "error", b"error", "inputs", b"inputs", "name", b"name", "progressGroup", b"progressGroup", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -241,11 +242,11 @@ class ProgressGroup(_message.Message):
     def __init__(
         self,
         *,
-        id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        weak: _builtins.bool = ...,
+        id: _builtins.str | None = ...,
+        name: _builtins.str | None = ...,
+        weak: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "weak", b"weak"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "weak", b"weak"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -279,16 +280,16 @@ class VertexStatus(_message.Message):
     def __init__(
         self,
         *,
-        ID: _builtins.str = ...,
-        vertex: _builtins.str = ...,
-        name: _builtins.str = ...,
-        current: _builtins.int = ...,
-        total: _builtins.int = ...,
+        ID: _builtins.str | None = ...,
+        vertex: _builtins.str | None = ...,
+        name: _builtins.str | None = ...,
+        current: _builtins.int | None = ...,
+        total: _builtins.int | None = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         started: _timestamp_pb2.Timestamp | None = ...,
         completed: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "started", b"started", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ID", b"ID", "completed", b"completed", "current", b"current", "name", b"name", "started", b"started", "timestamp", b"timestamp", "total", b"total", "vertex", b"vertex"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["ID", b"ID", "completed", b"completed", "current", b"current", "name", b"name", "started", b"started", "timestamp", b"timestamp", "total", b"total", "vertex", b"vertex"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -312,12 +313,12 @@ class VertexLog(_message.Message):
     def __init__(
         self,
         *,
-        vertex: _builtins.str = ...,
+        vertex: _builtins.str | None = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
-        stream: _builtins.int = ...,
-        msg: _builtins.bytes = ...,
+        stream: _builtins.int | None = ...,
+        msg: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["msg", b"msg", "stream", b"stream", "timestamp", b"timestamp", "vertex", b"vertex"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["msg", b"msg", "stream", b"stream", "timestamp", b"timestamp", "vertex", b"vertex"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -377,12 +378,12 @@ class BuildkitVersion(_message.Message):
     def __init__(
         self,
         *,
-        package: _builtins.str = ...,
-        version: _builtins.str = ...,
-        revision: _builtins.str = ...,
-        dockerfileVersion: _builtins.str = ...,
+        package: _builtins.str | None = ...,
+        version: _builtins.str | None = ...,
+        revision: _builtins.str | None = ...,
+        dockerfileVersion: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dockerfileVersion", b"dockerfileVersion", "package", b"package", "revision", b"revision", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["dockerfileVersion", b"dockerfileVersion", "package", b"package", "revision", b"revision", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -403,11 +404,11 @@ class BuildHistoryRequest(_message.Message):
     def __init__(
         self,
         *,
-        ActiveOnly: _builtins.bool = ...,
-        Ref: _builtins.str = ...,
-        EarlyExit: _builtins.bool = ...,
+        ActiveOnly: _builtins.bool | None = ...,
+        Ref: _builtins.str | None = ...,
+        EarlyExit: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ActiveOnly", b"ActiveOnly", "EarlyExit", b"EarlyExit", "Ref", b"Ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["ActiveOnly", b"ActiveOnly", "EarlyExit", b"EarlyExit", "Ref", b"Ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -427,10 +428,10 @@ class BuildHistoryEvent(_message.Message):
     def __init__(
         self,
         *,
-        type: Global___BuildHistoryEventType.ValueType = ...,
+        type: Global___BuildHistoryEventType.ValueType | None = ...,
         record: Global___BuildHistoryRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -453,10 +454,10 @@ class BuildHistoryRecord(_message.Message):
         def __init__(
             self,
             *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
+            key: _builtins.str | None = ...,
+            value: _builtins.str | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
         _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -473,10 +474,10 @@ class BuildHistoryRecord(_message.Message):
         def __init__(
             self,
             *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
+            key: _builtins.str | None = ...,
+            value: _builtins.str | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
         _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -494,10 +495,10 @@ class BuildHistoryRecord(_message.Message):
         def __init__(
             self,
             *,
-            key: _builtins.str = ...,
+            key: _builtins.str | None = ...,
             value: Global___BuildResultInfo | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
         _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -550,8 +551,8 @@ class BuildHistoryRecord(_message.Message):
     def __init__(
         self,
         *,
-        Ref: _builtins.str = ...,
-        Frontend: _builtins.str = ...,
+        Ref: _builtins.str | None = ...,
+        Frontend: _builtins.str | None = ...,
         FrontendAttrs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         Exporters: _abc.Iterable[Global___Exporter] | None = ...,
         error: Global___Status | None = ...,
@@ -561,14 +562,14 @@ class BuildHistoryRecord(_message.Message):
         ExporterResponse: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         Result: Global___BuildResultInfo | None = ...,
         Results: _abc.Mapping[_builtins.str, Global___BuildResultInfo] | None = ...,
-        Generation: _builtins.int = ...,
+        Generation: _builtins.int | None = ...,
         trace: Global___Descriptor | None = ...,
-        pinned: _builtins.bool = ...,
-        numCachedSteps: _builtins.int = ...,
-        numTotalSteps: _builtins.int = ...,
-        numCompletedSteps: _builtins.int = ...,
+        pinned: _builtins.bool | None = ...,
+        numCachedSteps: _builtins.int | None = ...,
+        numTotalSteps: _builtins.int | None = ...,
+        numCompletedSteps: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["CompletedAt", b"CompletedAt", "CreatedAt", b"CreatedAt", "Result", b"Result", "error", b"error", "logs", b"logs", "trace", b"trace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["CompletedAt", b"CompletedAt", "CreatedAt", b"CreatedAt", "Frontend", b"Frontend", "Generation", b"Generation", "Ref", b"Ref", "Result", b"Result", "error", b"error", "logs", b"logs", "numCachedSteps", b"numCachedSteps", "numCompletedSteps", b"numCompletedSteps", "numTotalSteps", b"numTotalSteps", "pinned", b"pinned", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["CompletedAt", b"CompletedAt", "CreatedAt", b"CreatedAt", "ExporterResponse", b"ExporterResponse", "Exporters", b"Exporters", "Frontend", b"Frontend", "FrontendAttrs", b"FrontendAttrs", "Generation", b"Generation", "Ref", b"Ref", "Result", b"Result", "Results", b"Results", "error", b"error", "logs", b"logs", "numCachedSteps", b"numCachedSteps", "numCompletedSteps", b"numCompletedSteps", "numTotalSteps", b"numTotalSteps", "pinned", b"pinned", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -589,10 +590,10 @@ class Status(_message.Message):
     def __init__(
         self,
         *,
-        code: _builtins.int = ...,
-        message: _builtins.str = ...,
+        code: _builtins.int | None = ...,
+        message: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -615,10 +616,10 @@ class Descriptor(_message.Message):
         def __init__(
             self,
             *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
+            key: _builtins.str | None = ...,
+            value: _builtins.str | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
         _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -636,12 +637,12 @@ class Descriptor(_message.Message):
     def __init__(
         self,
         *,
-        media_type: _builtins.str = ...,
-        digest: _builtins.str = ...,
-        size: _builtins.int = ...,
+        media_type: _builtins.str | None = ...,
+        digest: _builtins.str | None = ...,
+        size: _builtins.int | None = ...,
         annotations: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "media_type", b"media_type", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "digest", b"digest", "media_type", b"media_type", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -665,10 +666,10 @@ class BuildResultInfo(_message.Message):
         def __init__(
             self,
             *,
-            key: _builtins.int = ...,
+            key: _builtins.int | None = ...,
             value: Global___Descriptor | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
         _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -713,10 +714,10 @@ class Exporter(_message.Message):
         def __init__(
             self,
             *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
+            key: _builtins.str | None = ...,
+            value: _builtins.str | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
         _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -730,10 +731,10 @@ class Exporter(_message.Message):
     def __init__(
         self,
         *,
-        Type: _builtins.str = ...,
+        Type: _builtins.str | None = ...,
         Attrs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["Type", b"Type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["Attrs", b"Attrs", "Type", b"Type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
