@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import structlog
+from sqlalchemy import Engine as SqlEngine
 
 from buildprof import __version__
 from buildprof.assembly.redact import make_redactor
@@ -35,7 +37,9 @@ from buildprof.web.app import AppState, create_app
 from buildprof.web.live import LiveEvents
 from buildprof.web.server import is_loopback, serve
 
-STOP_SECONDS = 4.0
+STOP_SECONDS = 2.5
+CLOSE_SECONDS = 2.0
+"""Together less than the 5 s in which SIGTERM ends the agent."""
 
 _log = structlog.get_logger(__name__)
 
@@ -96,6 +100,7 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
         asyncio.create_task(tend(desk, settings.retention_days, own.store_size), name="upkeep"),
         asyncio.create_task(notice_loss(store, partial(wishes.ask, Ending.REOPEN)), name="store"),
     ]
+    gc.unfreeze()  # what a life before this one made may go
     gc.collect()
     gc.freeze()  # what start-up made stays: the collector need not look at it again
     waiting: list[asyncio.Task[Any]] = [ending, *running]
@@ -105,9 +110,13 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
         for task in waiting:
             task.cancel()
         done, late = await asyncio.wait(running, timeout=STOP_SECONDS)
-        await asyncio.to_thread(desk.close)
-        ingest.close()
-        store.dispose()
+        closing = asyncio.create_task(asyncio.to_thread(_close, desk, ingest, store))
+        _, stuck = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        if stuck and wishes.stop:
+            # Somebody else holds the store. What was not written is read again from the engine's history.
+            _log.warning("the store did not take the last writes in time")
+            os._exit(0)
+        await closing
     for task in late:
         _log.warning("did not stop in time", task=task.get_name())
     for task in done:
@@ -116,6 +125,12 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
     reason = wishes.end()
     _log.info("agent stops", reason=reason.value)
     return reason
+
+
+def _close(desk: Desk, ingest: Ingest, store: SqlEngine) -> None:
+    desk.close()
+    ingest.close()
+    store.dispose()
 
 
 def _sources(settings: Settings, desk: Desk, own: SelfMetrics) -> tuple[list[Source], list[BuildkitCapture]]:

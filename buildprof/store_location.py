@@ -34,8 +34,8 @@ def checked_data_dir(path: Path) -> Path:
     Raises:
         ValueError: a database URL cannot hold it.
     """
-    if "?" in str(path):
-        raise ValueError("a question mark cannot stand in it: the rest would be the options of a database URL")
+    if "?" in str(path) or "%" in str(path):
+        raise ValueError("a question or percent mark cannot stand in it: a database URL gives them a meaning")
     return path.expanduser().absolute()
 
 

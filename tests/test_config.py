@@ -87,7 +87,7 @@ def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch, tmp_
         ('docker_host = "http://x"', "f.toml: docker_host: use unix:///path, tcp://host:port or ssh://user@host"),
         ('listen = "19323"', "f.toml: listen: use HOST:PORT, such as 127.0.0.1:19323 or [::1]:19323"),
         ('listen = "127.0.0.1:65536"', "f.toml: listen: use HOST:PORT, such as 127.0.0.1:19323 or [::1]:19323"),
-        ('data_dir = "/a?b"', "f.toml: data_dir: a question mark"),
+        ('data_dir = "/a?b"', "f.toml: data_dir: a question or percent mark"),
         ("a =", "f.toml: not TOML"),
         ('"\\u001b[2Jx" = 1', "f.toml: x: unknown setting"),
     ],

@@ -79,7 +79,7 @@ _CURL = re.compile(r"\bcurl\b")
 _SECRET_ANYWHERE = re.compile(
     r"password|passwd|passphrase|secret|credential|api[_.-]?key|(?:access|private)[_.-]?key", re.IGNORECASE
 )
-_SECRET_WORD = re.compile(r"(?:token|tokens|auth|pat|pass|pwd)", re.IGNORECASE)
+_SECRET_WORD = re.compile(r"(?:token|tokens|auth|pat|pass|pwd|sig|signature|jwt)", re.IGNORECASE)
 _KEY_OWNERS = frozenset(
     {
         "account",
@@ -191,7 +191,7 @@ def looks_secret(name: str) -> bool:
         return words != ["pwd"]  # the shell's working directory
     if any(owner in _KEY_OWNERS and word == "key" for owner, word in pairwise(words)):
         return True
-    return name.lower().endswith(("token", "pwd")) and name.lower() != "oldpwd"
+    return name.lower().endswith(("token", "pwd", "pass", "jwt")) and name.lower() != "oldpwd"
 
 
 def _hidden_values(

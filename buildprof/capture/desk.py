@@ -173,7 +173,7 @@ class Desk:
         local_state = read_local_state(self._buildx_dirs, ref)
         if local_state is None:
             return _Disk()
-        text = read_dockerfile(Path(local_state.dockerfile_path), MAX_DOCKERFILE_BYTES) or ""
+        text = read_dockerfile(Path(local_state.dockerfile_path), MAX_DOCKERFILE_BYTES, local_state.owner_uid) or ""
         return _Disk(local_state, tree_facts(Path(local_state.context_path)), text)
 
     async def _known_project(self, dockerfile_text: str) -> KnownProject | None:

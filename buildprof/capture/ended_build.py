@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -16,6 +18,9 @@ from buildprof.model.step import Kind
 from buildprof.sources.buildkit.connection import BuildkitChannel
 from buildprof.sources.buildkit.history import follow, read_blob
 
+READ_SECONDS = 60.0
+"""How long one answer about a build may take: a builder that gives none keeps no other build waiting for ever."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -27,8 +32,11 @@ async def read_facts(channel: BuildkitChannel, ref: str) -> BuildFacts:
     """
     facts = BuildFacts()
     try:
-        async for update in follow(channel, ref):
-            facts.observe(update)
+        async with asyncio.timeout(READ_SECONDS):
+            async for update in follow(channel, ref):
+                facts.observe(update)
+    except TimeoutError:
+        _log.warning("the engine does not end the progress of an ended build", ref=ref)
     except GRPCError as error:
         if error.status in (Status.UNAVAILABLE, Status.CANCELLED):
             raise
@@ -41,8 +49,9 @@ async def read_provenance(channel: BuildkitChannel, record: BuildRecord) -> Prov
     found: list[Provenance] = []
     for _, digest in record.attestations:
         try:
-            found.append(parse_provenance(await read_blob(channel, digest)))
-        except (GRPCError, ValueError, ProvenanceError) as error:
+            async with asyncio.timeout(READ_SECONDS):
+                found.append(parse_provenance(await read_blob(channel, digest)))
+        except (GRPCError, ValueError, ProvenanceError, TimeoutError) as error:
             _log.warning("provenance cannot be read", ref=record.ref, reason=str(error))
     return merge_provenances(found) if found else Provenance()
 
@@ -53,7 +62,8 @@ async def read_uploaded(channel: BuildkitChannel, inputs: BuildInputs, record: B
     if not record.trace_digest or not any(parse_name(name).kind is Kind.CACHE_EXPORT for name in names):
         return inputs.uploaded
     try:
-        return uploaded_digests(await read_blob(channel, record.trace_digest))
-    except (GRPCError, ValueError) as error:
+        async with asyncio.timeout(READ_SECONDS):
+            return uploaded_digests(await read_blob(channel, record.trace_digest))
+    except (GRPCError, ValueError, TimeoutError) as error:
         _log.warning("trace cannot be read", ref=record.ref, reason=str(error))
         return inputs.uploaded

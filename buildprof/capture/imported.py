@@ -135,6 +135,8 @@ def _archived(one: ArchivedBuild) -> _Found:
 @contextmanager
 def _opened(path: Path | None) -> Iterator[io.BufferedReader]:
     if path is None:
+        if sys.stdin is None:
+            raise ImportFormatError("there is no standard input to read; name a file")
         yield sys.stdin.buffer  # type: ignore[misc]  # a BufferedReader, unless somebody replaced it
     else:
         with path.open("rb") as file:

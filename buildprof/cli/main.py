@@ -12,8 +12,9 @@ import click
 
 from buildprof import __version__
 from buildprof.cli.documented import write_examples
-from buildprof.cli.failure import EXIT_USAGE, describe_failure
+from buildprof.cli.failure import EXIT_UNREACHABLE, EXIT_USAGE, describe_failure
 from buildprof.cli.version_command import version_line
+from buildprof.model.text import clean
 
 COMMANDS = (
     "agent", "builds", "show", "projects", "compare", "import", "doctor", "catalog", "version",
@@ -76,7 +77,8 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows a question mark; that is no reason to stop.
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # TextIOWrapper, unless a test replaced it
+        if stream is not None:  # somebody may have closed it
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # TextIOWrapper, unless a test replaced it
     try:
         # Not alone, click gives back the code of its own Exit, and else what the command returned: None.
         code = cli.main(prog_name="buildprof", standalone_mode=False)
@@ -89,6 +91,10 @@ def main() -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(EXIT_USAGE)
+    except OSError as error:
+        click.echo(f"buildprof: {clean(error, 300)}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try once more to write what could not be written
+        sys.exit(EXIT_UNREACHABLE)
     except Exception as error:  # noqa: BLE001  # the last resort tells what is a bug from what a person can mend
         failure = describe_failure(error)
         if failure is None:

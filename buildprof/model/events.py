@@ -86,7 +86,11 @@ class BuildRecord:
 
 @dataclass(frozen=True, slots=True)
 class LocalState:
-    """What buildx wrote on disk about a ref: absolute paths, the target's name in bake, and the group's other refs."""
+    """What buildx wrote on disk about a ref: absolute paths, the target's name in bake, the id of its group.
+
+    `owner_uid` is the user who wrote it, None where that is not this machine's: what it names is read with that
+    user's rights only.
+    """
 
     ref: str
     target: str
@@ -94,6 +98,7 @@ class LocalState:
     dockerfile_path: str
     group_id: str = ""
     builder: str = ""
+    owner_uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def read_local_state(buildx_dirs: Sequence[Path], ref: str) -> LocalState | None
     for node_dir in _node_dirs(buildx_dirs):
         state = local_state_of(ref, _read_json(node_dir / ref), builder=node_dir.parent.name)
         if state is not None:
-            return state
+            with suppress(OSError):
+                return replace(state, owner_uid=(node_dir / ref).lstat().st_uid)
     return None
 
 

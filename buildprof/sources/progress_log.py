@@ -119,6 +119,8 @@ def rfc3339_ns(text: str) -> int | None:
         offset = timedelta(hours=int(hours), minutes=int(minutes))
         moment += offset if sign == "-" else -offset
     seconds = moment.days * 86_400 + moment.seconds
+    if seconds > _INT64_MAX // 1_000_000_000:
+        raise ValueError("a time past the year 2262")
     return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0")) if seconds > 0 else None
 
 

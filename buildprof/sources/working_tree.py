@@ -56,18 +56,31 @@ def compose_project(directory: Path) -> str:
     return ""
 
 
-def read_dockerfile(path: Path, max_bytes: int) -> str | None:
+def read_dockerfile(path: Path, max_bytes: int, reader_uid: int | None = None) -> str | None:
     """The text of a Dockerfile by its absolute path.
 
     None if it is absent, no regular file, larger than `max_bytes`, or a link to somewhere out of its own directory.
+    `reader_uid` is the user who named it: an agent that runs as root reads no more for a user than the user may.
     """
     if not path.is_absolute():
         return None
     with suppress(OSError, RuntimeError, ValueError):
         resolved = path.resolve()
-        if resolved.is_relative_to(path.parent.resolve()):
+        if resolved.is_relative_to(path.parent.resolve()) and _may_read(resolved, reader_uid):
             return _read_text(resolved, max_bytes)
     return None
+
+
+def _may_read(path: Path, uid: int | None) -> bool:
+    """Whether a user may read a file, by owner and by what others may; groups are left out, on the safe side."""
+    if uid in (None, 0):
+        return True
+    file = path.stat()
+    readable = file.st_mode & (stat.S_IRUSR if file.st_uid == uid else stat.S_IROTH)
+    places = (place.stat() for place in path.parents)
+    return bool(readable) and all(
+        place.st_mode & (stat.S_IXUSR if place.st_uid == uid else stat.S_IXOTH) for place in places
+    )
 
 
 def _read_text(path: Path, max_bytes: int) -> str | None:

@@ -32,7 +32,7 @@ def write(path: Path, document: object) -> None:
 def test_a_ref_leads_to_the_directory_that_was_built(tmp_path: Path, node_dir: Path):
     write(node_dir / REF, STATE)
     assert read_local_state([tmp_path], REF) == LocalState(
-        REF, "web", "/srv/shop", "/srv/shop/web.Dockerfile", GROUP, "default"
+        REF, "web", "/srv/shop", "/srv/shop/web.Dockerfile", GROUP, "default", os.geteuid()
     )
 
 

@@ -94,3 +94,15 @@ def test_what_is_no_dockerfile_of_that_directory_is_not_read(tmp_path: Path):
     for name in ("out", "loop", "fifo", "absent", ".", "nul\0"):
         assert read_dockerfile(inner / name, 100) is None
     assert read_dockerfile(Path("-"), 100) is None
+
+
+def test_a_file_that_the_user_who_named_it_may_not_read_is_not_read_for_that_user(tmp_path):
+    private = tmp_path / "Dockerfile"
+    private.write_text("FROM secret\n")
+    private.chmod(0o600)
+    nobody = 65534
+    assert read_dockerfile(private, 1000, nobody) is None
+    assert read_dockerfile(private, 1000, os.geteuid()) == "FROM secret\n"
+    private.chmod(0o644)
+    tmp_path.chmod(0o700)
+    assert read_dockerfile(private, 1000, nobody) is None

@@ -182,3 +182,11 @@ def test_a_record_of_the_cache_is_told_with_all_its_parts():
         CacheRecord("a", 5, "[1/1] RUN x", "regular", True, True, 10**9, 2 * 10**9, ("p", "q")),
         CacheRecord("b", 0, "", "", False, False, 0, None, ("p",)),
     )
+
+
+def test_text_of_an_old_buildkit_that_is_not_utf_8_is_read_with_replacements():
+    record = wire.BuildHistoryRecord(Ref="r")
+    record.FrontendAttrs["label:k"] = "caf@"
+    sent = record.SerializeToString().replace(b"caf@", b"caf\xe9")
+    read = record_from_wire(wire.COMPLETE, wire.BuildHistoryRecord.FromString(sent))
+    assert read.frontend_attrs == {"label:k": "caf\ufffd"}
