@@ -22,30 +22,24 @@ from buildprof.assembly.outcomes import Neighbour, as_neighbour
 from buildprof.assembly.provenance import Provenance
 from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.desk import Desk
-from buildprof.capture.ended_build import read_facts, read_provenance, read_uploaded
+from buildprof.capture.engine_records import read_facts, read_progress, read_provenance, read_uploaded
 from buildprof.model.build import Build, BuildError, Engine, Status
 from buildprof.model.cache import CacheUsage
 from buildprof.model.events import BuildRecord, RecordState
 from buildprof.sources.buildkit.connection import BuildkitChannel, connect
-from buildprof.sources.buildkit.history import follow, listen
+from buildprof.sources.buildkit.history import listen
 from buildprof.sources.endpoint import Endpoint, EndpointError
 from buildprof.store import queries
 from buildprof.store.errors import StoreError
 from buildprof.supervisor import SourceHealth
 
 PROGRESS_SECONDS = 1.0
-"""How often a running build is written."""
+"""How often a running build is looked at and written, the first time when it has run for so long."""
 
 PROGRESS_SHARE = 0.01
 """How much of a processor may go into that: a build of a thousand steps takes 150 ms and is written less often."""
 
 PROGRESS_SLOWEST_SECONDS = 10.0
-
-FOLLOW_AFTER_SECONDS = 1.0
-"""How long a build must run before it is followed live, if it runs alone."""
-
-STATUS_END_SECONDS = 5.0
-"""How long a build's progress may go on after its record says that it is complete."""
 
 REMEMBERED_BUILDS = 64
 REMEMBERED_GENERATIONS = 4096
@@ -64,7 +58,7 @@ class _Active:
     record: BuildRecord
     facts: BuildFacts = field(default_factory=BuildFacts)
     following: asyncio.Task[None] | None = None
-    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    is_told: bool = False
     ended_steps: set[str] = field(default_factory=set)
 
 
@@ -138,9 +132,6 @@ class BuildkitCapture:
                 active = self._active[record.ref] = _Active(record)
                 active.following = group.create_task(self._follow(channel, active))
                 self._on_running(self.builder.name, len(self._active))
-                if len(self._active) > 1:  # builds that run at once explain each other
-                    for one in self._active.values():
-                        one.wanted.set()
         elif record.state is RecordState.COMPLETE and self._is_new(record):
             group.create_task(self._finish(channel, record, reading))
 
@@ -154,43 +145,28 @@ class BuildkitCapture:
         return True
 
     async def _follow(self, channel: BuildkitChannel, active: _Active) -> None:
-        """Listen to a running build to its end, and write how it stands from time to time.
+        """Store a running build about once a second, a large one less often, and tell of the steps that ended.
 
-        A build that is over in a moment is not followed: the engine tells all of it afterwards, in two messages
-        instead of a hundred.
+        Each time the engine is asked for all that it knows, which is one message; to follow its stream would be
+        hundreds a second of a build that logs much, and a processor's time that the build then has not.
         """
-        ref = active.record.ref
-        with _alone(ref):
-            started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
-            self._desk.live.build_started(started)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FOLLOW_AFTER_SECONDS):
-                await active.wanted.wait()
-        writing = asyncio.create_task(self._write_progress(active))
-        try:
-            async for update in follow(channel, ref):
-                active.facts.observe(update)
-        except (GRPCError, StreamTerminatedError) as error:
-            _log.warning("progress of a build broke off", ref=ref, reason=str(error))
-            active.facts = BuildFacts()  # half of it: the engine tells all of it again when the build has ended
-        finally:
-            writing.cancel()
-
-    async def _write_progress(self, active: _Active) -> None:
-        """Store a running build about once a second, a large one less often, and tell of the steps that ended."""
         pause_seconds = PROGRESS_SECONDS
+        with _alone(active.record.ref):
+            await self._desk.look(active.record)
         while True:
             await asyncio.sleep(pause_seconds)
             # What fails here is met again, and told, when the build has ended.
-            with suppress(EndpointError, StoreError), _alone(active.record.ref):
-                inputs = await self._inputs(active.record, active.facts)
+            with suppress(EndpointError, StoreError, GRPCError, StreamTerminatedError), _alone(active.record.ref):
                 used_before = time.thread_time()
-                build = assemble(inputs)
+                active.facts = await read_progress(channel, active.record.ref)
+                build = assemble(await self._inputs(active.record, active.facts))
                 used_seconds = time.thread_time() - used_before
                 pause_seconds = min(max(PROGRESS_SECONDS, used_seconds / PROGRESS_SHARE), PROGRESS_SLOWEST_SECONDS)
-                if build.steps:
-                    await self._desk.save(build)
-                    self._tell_ended_steps(active, build)
+                stored = await self._desk.save(build)
+                if not active.is_told:
+                    active.is_told = True
+                    self._desk.live.build_started(stored)
+                self._tell_ended_steps(active, build)
 
     def _tell_ended_steps(self, active: _Active, build: Build) -> None:
         for step in build.steps:
@@ -217,10 +193,15 @@ class BuildkitCapture:
             generation = partial(self._desk.ingest.set_generation, self.builder.name, record.ref, record.generation)
             await self._desk.write(generation)
             return
-        active = self._active.pop(record.ref, None)
+        active = self._active.get(record.ref)
+        if active is not None and active.following is not None:
+            active.following.cancel()
+        facts = await read_facts(channel, record.ref)
+        self._remember(record, facts)  # before it is no longer active: others that end now look for it
+        self._active.pop(record.ref, None)
         self._on_running(self.builder.name, len(self._active))
-        facts = await self._facts(channel, record.ref, active)
-        self._remember(record, facts)
+        for one in list(self._active.values()):  # builds that run at once explain each other
+            one.facts = await read_progress(channel, one.record.ref)
         inputs = await self._inputs(record, facts, await read_provenance(channel, record))
         stored = await self._save_assembled(inputs)
         self._finished[record.ref] = inputs
@@ -239,17 +220,6 @@ class BuildkitCapture:
 
     async def _use_reading(self, ref: str, usage: CacheUsage) -> None:
         await self._amend(ref, lambda inputs: replace(inputs, usage=usage))
-
-    async def _facts(self, channel: BuildkitChannel, ref: str, active: _Active | None) -> BuildFacts:
-        """A build's progress: as it was followed if that went to its end, else as the engine replays it."""
-        if active is not None and active.following is not None and not active.facts.vertices:
-            active.following.cancel()
-        elif active is not None and active.following is not None:
-            done, _ = await asyncio.wait({active.following}, timeout=STATUS_END_SECONDS)
-            if done and not active.following.cancelled() and active.facts.vertices:
-                return active.facts
-            active.following.cancel()
-        return await read_facts(channel, ref)
 
     async def _inputs(
         self, record: BuildRecord, facts: BuildFacts, provenance: Provenance | None = None
@@ -321,7 +291,7 @@ class BuildkitCapture:
         read: dict[str, BuildFacts] = {}
         for record in ended:
             if record.ref in wanted or any(_overlap(record, one) for one in missing):
-                read[record.ref] = await self._facts(channel, record.ref, None)
+                read[record.ref] = await read_facts(channel, record.ref)
                 self._remember(record, read[record.ref])
         usage = await self._cache.read(channel)
         for record in missing:

@@ -133,16 +133,18 @@ class Desk:
         """A redactor that knows this build's arguments."""
         return self._redactor.for_build(build_arguments(record))
 
-    async def place(self, record: BuildRecord, dockerfile_text: str) -> tuple[Placement, str]:
-        """Where a build belongs, and its Dockerfile's text: the one given, else the one on disk, "" if neither.
-
-        What is on disk is read once for each build, when it is first seen: it may change while the build runs.
-        """
+    async def look(self, record: BuildRecord) -> _Disk:
+        """What is on disk of a build, read once, when the build is first seen: it may change while the build runs."""
         disk = self._disk.get(record.ref)
         if disk is None or disk.local_state is None:
             disk = self._disk[record.ref] = await asyncio.to_thread(self._read_disk, record.ref)
             while len(self._disk) > REMEMBERED_REFS:
                 del self._disk[next(iter(self._disk))]
+        return disk
+
+    async def place(self, record: BuildRecord, dockerfile_text: str) -> tuple[Placement, str]:
+        """Where a build belongs, and its Dockerfile's text: the one given, else the one on disk, "" if neither."""
+        disk = await self.look(record)
         text = dockerfile_text or disk.dockerfile_text
         placement = place(record, disk.local_state, disk.tree, await self._known_project(text))
         # A compose project is one whatever the directories of its services; other names belong to a directory.

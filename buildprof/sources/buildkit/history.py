@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from grpclib.client import Channel
 from grpclib.const import Status
@@ -39,7 +39,7 @@ async def listen(channel: Channel, *, early_exit: bool = False) -> AsyncIterator
         raise
 
 
-async def follow(channel: Channel, ref: str) -> AsyncIterator[StatusUpdate]:
+async def follow(channel: Channel, ref: str) -> AsyncGenerator[StatusUpdate]:
     """The progress of one build from its start to its end, also when it has ended already."""
     async with ControlStub(channel).Status.open() as stream:
         await stream.send_message(StatusRequest(Ref=ref), end=True)

@@ -1,8 +1,9 @@
-"""What is read of one build when it has ended: its progress again, what the engine attests, what it uploaded."""
+"""What is read of one build: its progress, and when it has ended what the engine attests and what it uploaded."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 from grpclib.const import Status
@@ -21,15 +22,47 @@ from buildprof.sources.buildkit.history import follow, read_blob
 READ_SECONDS = 60.0
 """How long one answer about a build may take: a builder that gives none keeps no other build waiting for ever."""
 
+QUIET_SECONDS = 0.02
+"""The engine sends all that was said so far at once; after a pause of this length it is what is said now."""
+
+REPLAY_PAUSES_SECONDS = (0.1, 0.2, 0.4)
+
 _log = structlog.get_logger(__name__)
+
+
+async def read_progress(channel: BuildkitChannel, ref: str) -> BuildFacts:
+    """The progress of a running build up to now.
+
+    Raises:
+        GRPCError: the connection broke, or the engine does not know the build.
+    """
+    facts = BuildFacts()
+    updates = follow(channel, ref)
+    with contextlib.suppress(TimeoutError):
+        async with contextlib.aclosing(updates), asyncio.timeout(READ_SECONDS) as deadline:
+            async for update in updates:
+                facts.observe(update)
+                deadline.reschedule(asyncio.get_running_loop().time() + QUIET_SECONDS)
+    return facts
 
 
 async def read_facts(channel: BuildkitChannel, ref: str) -> BuildFacts:
     """The progress of an ended build as the engine replays it; empty where the engine has none.
 
+    At the moment of a build's end the engine may know neither the job any more nor its record yet: it is asked again.
+
     Raises:
         GRPCError: the connection broke.
     """
+    for pause_seconds in REPLAY_PAUSES_SECONDS:
+        facts = await _replay(channel, ref)
+        if facts.vertices:
+            return facts
+        await asyncio.sleep(pause_seconds)
+    return await _replay(channel, ref)
+
+
+async def _replay(channel: BuildkitChannel, ref: str) -> BuildFacts:
     facts = BuildFacts()
     try:
         async with asyncio.timeout(READ_SECONDS):
