@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from buildprof.assembly.classic_build import COMPOSE_LABELS, Ending, buildkit_image, classic_build
@@ -33,6 +33,7 @@ from buildprof.assembly.classic_facts import (
     container_answer,
     image_answer,
 )
+from buildprof.assembly.classic_makers import find_maker
 from buildprof.assembly.classic_runs import Run, Thread, joined, made_in
 from buildprof.assembly.classic_steps import Container, Stage
 from buildprof.assembly.history_text import HistoryText, parse_history_text
@@ -60,6 +61,18 @@ _MAX_NAMED = 2048
 _MAX_ENDED = 32
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Closed:
+    """A build that has ended while others are open. `container_ids` are those that it was told with."""
+
+    run: Run
+    status: Status
+    at_ns: int
+    image: ImageRecord | None
+    tag: str
+    container_ids: tuple[str, ...]
+
+
 class ClassicTracker:
     """Folds events and answers into builds; the same events and answers give the same builds.
 
@@ -84,7 +97,10 @@ class ClassicTracker:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._names: OrderedDict[str, set[str]] = OrderedDict()
         self._committed: OrderedDict[str, None] = OrderedDict()
+        self._made: OrderedDict[str, None] = OrderedDict()
         self._ended: OrderedDict[str, Build] = OrderedDict()
+        self._generations: OrderedDict[str, int] = OrderedDict()
+        self._closed: list[_Closed] = []
 
     @property
     def open_since_ns(self) -> int | None:
@@ -116,7 +132,7 @@ class ClassicTracker:
                 builds += self._tagged(event, image_answer(answers, event.id))
             elif event.action in ("untag", "delete"):
                 self._names.pop(event.id, None)
-        return builds
+        return builds + self._mended()
 
     def expire(self, now_ns: int) -> list[Build]:
         """Close builds that have been quiet for long. Those of which no container was seen for sure are forgotten."""
@@ -230,7 +246,7 @@ class ClassicTracker:
         ended = self._ended.get(image.id)
         if ended and ended.image and at_ns - (ended.completed_ns or 0) < MORE_TAGS_NS and name not in ended.image.tags:
             tags = (*ended.image.tags, self._redact(name))
-            return [self._done(replace(ended, generation=ended.generation + 1, image=replace(ended.image, tags=tags)))]
+            return [self._done(replace(ended, image=replace(ended.image, tags=tags)))]
         fresh = {entry.id for entry in image.history if entry.id and entry.id not in self._known}
         is_again = name in names or not names if names is not None else set(image.tags) <= {name}
         if run := self._result_of(image, fresh, at_ns, is_again=is_again):
@@ -265,17 +281,8 @@ class ClassicTracker:
         return self._idle(at_ns, lambda run: at_ns - run.last_ns < STAGE_GAP_NS) if is_again else None
 
     def _maker(self, image: ImageRecord) -> tuple[Run, Thread] | None:
-        """The thread, and its build, whose last container made an image of this history: the newest that was made so.
-
-        Of builds of the same at once, that whose container was removed next after.
-        """
-        linked = [
-            (-made_ns, thread.containers[-1].distance(made_ns), (run, thread))
-            for run in self._runs
-            for thread in run.threads
-            if (made_ns := made_in(thread.containers[-1], image.history))
-        ]
-        return min(linked, key=lambda one: one[:2])[2] if linked else None
+        """The thread, and its build, whose last container made an image of this history."""
+        return find_maker(self._runs, image, [one.run for one in self._closed], self._made)
 
     def _idle(self, at_ns: int, condition: Callable[[Run], bool]) -> Run | None:
         """Of the builds in which nothing runs, the one that was active last."""
@@ -288,6 +295,12 @@ class ClassicTracker:
         self._runs.remove(run)
         if not any(one.confirmed for one in run.containers) and image is None:
             return []
+        closed = _Closed(run, status, at_ns, image, tag, run.container_ids)
+        self._closed.append(closed)
+        return [self._done(self._built(closed))]
+
+    def _built(self, closed: _Closed) -> Build:
+        run, image = closed.run, closed.image
         stages = [
             Stage(
                 thread.image,
@@ -306,14 +319,34 @@ class ClassicTracker:
                     Stage(image, last, run.fresh, is_result=True, since_ns=run.started_ns, watched_ns=self._watched_ns)
                 )
             else:
-                stages.append(Stage(image, (), run.fresh, is_result=True, since_ns=at_ns, watched_ns=self._watched_ns))
+                stages.append(
+                    Stage(image, (), run.fresh, is_result=True, since_ns=closed.at_ns, watched_ns=self._watched_ns)
+                )
         first = run.threads[0].containers[0]
-        build = classic_build(
-            Ending(self._builder, self.engine, first.id, status, at_ns, run.labels, image, tag, run.last),
-            stages,
-            self._redact,
+        ending = Ending(
+            self._builder, self.engine, first.id, closed.status, closed.at_ns, run.labels, image, closed.tag, run.last
         )
-        return [self._done(build)]
+        return classic_build(ending, stages, self._redact)
+
+    def _mended(self) -> list[Build]:
+        """Builds that had ended when a later event showed that another's container was taken for theirs."""
+        found = []
+        for number, closed in enumerate(self._closed):
+            if closed.container_ids == closed.run.container_ids:
+                continue
+            self._closed[number] = replace(closed, container_ids=closed.run.container_ids)
+            build = self._built(closed)
+            if build.image is not None and (known := self._ended.get(build.image.id)) and known.image:
+                build = replace(build, image=known.image)
+            found.append(self._done(build))
+        since_ns = min((run.started_ns for run in self._runs), default=1 << 62)
+        kept = [one for one in self._closed if one.at_ns >= since_ns][-_MAX_ENDED:]
+        for closed in self._closed:
+            if closed not in kept:
+                for product in (one.product for one in closed.run.containers if one.product is not None):
+                    _remember(self._made, product.id)
+        self._closed = kept
+        return found
 
     def _without_containers(self, at_ns: int, name: str, image: ImageRecord, fresh: set[str]) -> Build:
         """A build of which nothing ran but COPY and ADD, or nothing at all."""
@@ -326,6 +359,9 @@ class ClassicTracker:
         return Ending(self._builder, self.engine, run_id, Status.COMPLETED, at_ns, {}, image, name)
 
     def _done(self, build: Build) -> Build:
+        generation = self._generations.get(build.ref, -1) + 1
+        _remember(self._generations, build.ref, generation, _MAX_NAMED)
+        build = replace(build, generation=generation)
         if build.image is not None:
             _remember(self._ended, build.image.id, build, _MAX_ENDED)
         return build

@@ -44,6 +44,11 @@ class Run:
         return [one for thread in self.threads for one in thread.containers]
 
     @property
+    def container_ids(self) -> tuple[str, ...]:
+        """The same by their ids."""
+        return tuple(one.id for one in self.containers)
+
+    @property
     def last(self) -> Container:
         """The last container of the last thread."""
         return self.threads[-1].containers[-1]

@@ -31,7 +31,10 @@ COPY_NS = 60 * NANOSECONDS
 
 @dataclass(slots=True)
 class Container:
-    """A container of a build, as far as its events came. `image` is the parent of what it makes."""
+    """A container of a build, as far as its events came. `image` is the parent of what it makes.
+
+    `product` is the image that it is taken to have made, once that is seen.
+    """
 
     id: str
     image: str
@@ -43,6 +46,7 @@ class Container:
     destroyed_ns: int | None = None
     exit_code: int | None = None
     killed: bool = False
+    product: HistoryEntry | None = None
 
     @property
     def ended_ns(self) -> int | None:
