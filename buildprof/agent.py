@@ -18,6 +18,7 @@ from buildprof.assembly.redact import make_redactor
 from buildprof.capture.buildkit import Builder, BuildkitCapture
 from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.classic import ClassicCapture
+from buildprof.capture.contexts import Contexts
 from buildprof.capture.desk import Desk
 from buildprof.config import Settings
 from buildprof.data_dir import agent_id, redaction_key
@@ -26,6 +27,7 @@ from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
 from buildprof.ingest import Ingest
 from buildprof.lifecycle import Ending, Wishes, run_lives
 from buildprof.model.build import Engine
+from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.series import Contribution
 from buildprof.sources.docker_api import DockerApi
 from buildprof.sources.endpoint import Endpoint, parse_endpoint
@@ -55,15 +57,17 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
     store = await asyncio.to_thread(open_store, settings.store_url)
     own, live = SelfMetrics(__version__), LiveEvents()
     scope = agent_id(settings.data_dir)
+    contexts = Contexts(settings.data_dir / "trees.db", settings.watch, watch_builds=settings.watch_builds)
     ingest = Ingest(
         store,
         scope=scope,
         max_projects=settings.max_projects,
         max_targets=settings.max_targets,
         on_write=own.store_written,
+        changes=contexts.changes,
     )
     redactor = make_redactor(redaction_key(settings.data_dir), settings.redact, settings.allow_build_args)
-    desk = Desk(ingest, live, settings.buildx_dirs, redactor)
+    desk = Desk(ingest, live, settings.buildx_dirs, redactor, contexts)
     sources, captures = _sources(settings, desk, own)
     state = AppState(
         store=store,
@@ -98,6 +102,7 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
             name="http",
         ),
         asyncio.create_task(tend(desk, settings.retention_days, own.store_size), name="upkeep"),
+        asyncio.create_task(contexts.run(own.watched), name="contexts"),
         asyncio.create_task(notice_loss(store, partial(wishes.ask, Ending.REOPEN)), name="store"),
     ]
     gc.unfreeze()  # what a life before this one made may go
@@ -110,7 +115,7 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
         for task in waiting:
             task.cancel()
         done, late = await asyncio.wait(running, timeout=STOP_SECONDS)
-        closing = asyncio.create_task(asyncio.to_thread(_close, desk, ingest, store))
+        closing = asyncio.create_task(asyncio.to_thread(_close, desk, ingest, store, contexts))
         _, stuck = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
         if stuck and wishes.stop:
             # Somebody else holds the store. What was not written is read again from the engine's history.
@@ -127,8 +132,9 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
     return reason
 
 
-def _close(desk: Desk, ingest: Ingest, store: SqlEngine) -> None:
+def _close(desk: Desk, ingest: Ingest, store: SqlEngine, contexts: Contexts) -> None:
     desk.close()
+    contexts.close()
     ingest.close()
     store.dispose()
 
@@ -149,7 +155,7 @@ def _sources(settings: Settings, desk: Desk, own: SelfMetrics) -> tuple[list[Sou
     followed = [Builder(name, main, docker_engine, api.image_facts)]
     followed += [_buildkitd(desk, parse_endpoint(url)) for url in settings.builders]
     for builder in followed:
-        cache = CacheReader(builder.name, own.cache_read, lambda changes: _add(desk, changes))
+        cache = CacheReader(builder.name, own.cache_read, lambda changes: _add(desk, changes), partial(_lost, desk))
         capture = BuildkitCapture(builder, desk, cache, own.builds_running)
         captures.append(capture)
         sources.append(Source(SourceHealth("buildkit", builder.name, own), capture.run))
@@ -176,6 +182,18 @@ def _buildkitd(desk: Desk, endpoint: Endpoint) -> Builder:
 
 async def _add(desk: Desk, changes: list[Contribution]) -> None:
     await desk.write(lambda: desk.ingest.add(changes))
+
+
+async def _lost(desk: Desk, before: CacheUsage, after: CacheUsage, gone: list[CacheRecord]) -> None:
+    """Note what the cache lost, and by whom as far as the engine's events tell."""
+
+    def save() -> None:
+        events = queries.engine_events(desk.ingest.engine, before.at_ns, builder=after.builder)
+        pruned = any((one.type, one.action) == ("builder", "prune") and one.at_ns <= after.at_ns for one in events)
+        by = "prune" if pruned else None
+        desk.ingest.save_lost_records(after.builder, gone, before.at_ns, after.at_ns, by)
+
+    await desk.write(save)
 
 
 def _unready(sources: list[Source], captures: list[BuildkitCapture]) -> str | None:

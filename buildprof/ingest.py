@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import structlog
 from sqlalchemy import Engine
 
+from buildprof.analysis.causes import Evidence, Lost, explain
 from buildprof.analysis.contributions import LabelBudget, contributions
+from buildprof.analysis.differences import ChangesBetween
 from buildprof.analysis.profile import profiled
+from buildprof.assembly.sizes import run_description
 from buildprof.model.build import Build, Status
+from buildprof.model.cache import CacheRecord
 from buildprof.model.events import EngineEvent
+from buildprof.model.explanation import Explanation
+from buildprof.model.recipe import ContextUse
 from buildprof.model.series import Contribution
+from buildprof.model.step import Kind, Step
 from buildprof.store import queries
+from buildprof.store.errors import StoreError
+from buildprof.store.explanations import earlier_builds, lost_record
 from buildprof.store.writer import Writer
+
+CLOCK_SLACK_NS = 2_000_000_000
+"""How far the time of a cache record may be out of its step's interval."""
+
+_log = structlog.get_logger(__name__)
+
+
+def _unwatched(_before: Build, _after: Build, _uses: Sequence[ContextUse]) -> None:
+    """Nobody watches the directories."""
 
 
 def _unheard(_seconds: float) -> None:
@@ -27,7 +46,7 @@ class Ingest:
     `on_write` is told the seconds that each write took.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a fact of its own
         self,
         engine: Engine,
         *,
@@ -35,6 +54,7 @@ class Ingest:
         max_projects: int,
         max_targets: int,
         on_write: Callable[[float], None] = _unheard,
+        changes: ChangesBetween = _unwatched,
     ) -> None:
         self.engine = engine
         self.scope = scope
@@ -42,6 +62,7 @@ class Ingest:
         self._limits = (max_projects, max_targets)
         self._known = {project: set(targets) for project, targets in queries.label_values(engine, scope).items()}
         self._on_write = on_write
+        self._changes = changes
         self._names: dict[str, str] = {}
 
     def close(self) -> None:
@@ -60,10 +81,39 @@ class Ingest:
         identities = [step.identity for step in build.steps if step.identity]
         finished = profiled(build, queries.executed_durations(self.engine, identities, before_ns=build.started_ns))
         labels = LabelBudget(*self._limits, known=self._known)
-        self._timed(lambda: self._writer.save_build(finished, contributions(finished, labels), scope=self.scope))
+        explanation = self._explained(finished)
+        changes = contributions(finished, labels, explanation)
+        self._timed(lambda: self._writer.save_build(finished, changes, scope=self.scope, explanation=explanation))
         project, target = labels.place(finished.project, finished.target)
         self._known.setdefault(project, set()).add(target)
         return finished
+
+    def _explained(self, build: Build) -> Explanation | None:
+        """Why the build's steps missed. A build that cannot be explained is stored all the same."""
+        evidence = Evidence(self._changes, self._lost, build.context)
+        earlier, elsewhere = (earlier_builds(self.engine, build, elsewhere=one) for one in (False, True))
+        try:
+            return explain(build, earlier, elsewhere, evidence)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  # what a build can bring about must not cost the build; it is logged whole
+            _log.exception("a build could not be explained", ref=build.ref)
+            return None
+
+    def _lost(self, build: Build, step: Step) -> Lost | None:
+        """What became of the cache record that a step made in a build."""
+        if step.started_ns is None or step.completed_ns is None:
+            return None
+        names = (step.name, *(run_description(command) for command in {step.command} if step.kind is Kind.RUN))
+        made_ns = (step.started_ns - CLOCK_SLACK_NS, step.completed_ns + CLOCK_SLACK_NS)
+        found = lost_record(self.engine, build.builder, names, made_ns)
+        return None if found is None else Lost(*found)
+
+    def save_lost_records(
+        self, builder: str, records: list[CacheRecord], since_ns: int, until_ns: int, by: str | None
+    ) -> None:
+        """Note what a builder's cache lost between two readings."""
+        self._timed(lambda: self._writer.save_lost_records(builder, records, since_ns, until_ns, by))
 
     def set_generation(self, builder: str, ref: str, generation: int) -> None:
         """Note that the engine amended a stored build's record in nothing that matters here."""

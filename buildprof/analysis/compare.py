@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from buildprof.analysis.alignment import align
 from buildprof.analysis.reading_order import reading_order
 from buildprof.model.build import Build
 from buildprof.model.document import Document, build_document, step_document
@@ -99,34 +99,12 @@ def step_text(step: Step) -> str:
 
 
 def compare_builds(before: Build, after: Build) -> Comparison:
-    """Align the steps of two builds: by identity, then stage and text, then stage and position, then name."""
+    """Align the steps of two builds, see `alignment.align`."""
     if not before.steps or not after.steps:
         return Comparison(before, after, ())
-    partners: dict[str, Step] = {}
-    keys: tuple[Callable[[Step], Hashable], ...] = (_by_identity, _by_text, _by_position, _by_name)
-    for key in keys:
-        taken = {step.id for step in partners.values()}
-        _match(
-            (step for step in before.steps if step.id not in taken),
-            (step for step in after.steps if step.id not in partners),
-            key,
-            partners,
-        )
+    partners = align(before, after).partners
     order = _in_order(reading_order(before.steps), reading_order(after.steps), partners)
     return Comparison(before, after, tuple(order))
-
-
-def _match(
-    before: Iterable[Step], after: Iterable[Step], key: Callable[[Step], Hashable], partners: dict[str, Step]
-) -> None:
-    """Pair steps of the same key in the order in which they stand; a key of None pairs with nothing."""
-    waiting: defaultdict[Hashable, list[Step]] = defaultdict(list)
-    for step in before:
-        waiting[key(step)].append(step)
-    for step in after:
-        candidates = waiting.get(value) if (value := key(step)) is not None else None
-        if candidates:
-            partners[step.id] = candidates.pop(0)
 
 
 def _in_order(before: list[Step], after: list[Step], partners: dict[str, Step]) -> Iterable[StepPair]:
@@ -145,26 +123,6 @@ def _in_order(before: list[Step], after: list[Step], partners: dict[str, Step]) 
             yield from (StepPair(removed, None) for removed in gone_before[partner.id])
         yield StepPair(partner, step)
     yield from (StepPair(removed, None) for removed in gone)
-
-
-def _by_identity(step: Step) -> Hashable:
-    return step.identity or None
-
-
-def _by_text(step: Step) -> Hashable:
-    return (step.platform, step.stage, step.kind, step.command) if step.position is not None else None
-
-
-def _by_position(step: Step) -> Hashable:
-    if step.position is None:
-        return None
-    return (step.platform, step.stage, step.kind, step.position)
-
-
-def _by_name(step: Step) -> Hashable:
-    # There is one of each of these; their names carry image digests and file names that change.
-    singular = step.kind in {Kind.CONTEXT, Kind.DOCKERFILE, Kind.EXPORT, Kind.CACHE_EXPORT, Kind.CACHE_IMPORT}
-    return None if step.position is not None else (step.platform, step.kind, "" if singular else step.name)
 
 
 def _seconds(step: Step | None) -> float | None:

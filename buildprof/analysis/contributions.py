@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from buildprof.model.build import DEFAULT_TARGET, UNKNOWN_PROJECT, Build, Status
+from buildprof.model.explanation import Cause, Explanation
 from buildprof.model.series import Contribution, Effect, Labels
 from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import clean
@@ -20,6 +21,9 @@ STEP_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
 
 OTHER_LABEL = "other"
 """The project, and the target, under which builds are counted that exceed the label budget."""
+
+MAX_AMOUNT = 1e18
+"""More seconds, and more bytes, than any build can have: what is above is an error and must not spoil the sum."""
 
 MAX_LABEL_CHARACTERS = 100
 MAX_LAYERS = 20
@@ -74,18 +78,21 @@ def bucket_label(bounds: tuple[float, ...], value: float) -> str:
     return repr(bounds[index]) if index < len(bounds) else "+Inf"
 
 
-def contributions(build: Build, budget: LabelBudget) -> list[Contribution]:
+def contributions(build: Build, budget: LabelBudget, explanation: Explanation | None = None) -> list[Contribution]:
     """Give all changes that a finished build makes to the series that the catalog calls fed by the store.
 
-    Counters are contributed with 0 as well, so that a series exists from the project's first build on. Gauges tell of
-    the last build of one project and target; builds that are counted under `other` for want of room have none, as
-    they would mix projects. Raises ValueError for a build that still runs.
+    Counters are contributed with 0 as well, so that a series exists from the project's first build on; those of misses
+    for every cause, whether the build is explained or not. Gauges tell of the last build of one project and target;
+    builds that are counted under `other` for want of room have none, as they would mix projects.
+
+    Raises ValueError for a build that still runs.
     """
     if build.completed_ns is None or build.status is Status.RUNNING:
         raise ValueError(f"build {build.ref} has not finished")
     project, target = budget.place(build.project, build.target)
     where = {"project": project, "target": target}
     changes = [*_build_counters(build, where), *_step_counters(build, where), *_durations(build, where)]
+    changes.extend(_miss_counters(explanation, where))
     own = (label_value(build.project, UNKNOWN_PROJECT), label_value(build.target, DEFAULT_TARGET))
     if own == (project, target):
         changes.extend(_gauges(build, build.completed_ns, where))
@@ -127,6 +134,17 @@ def _step_counters(build: Build, where: Mapping[str, str]) -> Iterator[Contribut
         labels = _labels(instruction=instruction, **where)
         yield Contribution("cacheable_steps_total", labels, float(count))
         yield Contribution("cache_hits_total", labels, float(hits[instruction]))
+
+
+def _miss_counters(explanation: Explanation | None, where: Mapping[str, str]) -> Iterator[Contribution]:
+    misses, lost = Counter[Cause](), defaultdict[Cause, float](float)
+    for miss in explanation.misses if explanation else ():
+        misses[miss.finding.cause] += 1
+        lost[miss.finding.cause] += _amount(miss.blamed_seconds)
+    for cause in Cause:
+        labels = _labels(cause=cause.value, **where)
+        yield Contribution("cache_misses_total", labels, float(misses[cause]))
+        yield Contribution("cache_lost_seconds_total", labels, lost[cause])
 
 
 def _durations(build: Build, where: Mapping[str, str]) -> Iterator[Contribution]:
@@ -222,4 +240,4 @@ def _labels(**labels: str) -> Labels:
 
 def _amount(value: float | None) -> float:
     """Give what may be added to a counter: 0 for what is unknown, negative (a clock that was set back) or not a number."""
-    return float(value) if value is not None and math.isfinite(value) and value > 0 else 0.0
+    return min(float(value), MAX_AMOUNT) if value is not None and math.isfinite(value) and value > 0 else 0.0

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 
 from buildprof.assembly.dockerfile import parse
 from buildprof.assembly.facts import BuildFacts
+from buildprof.assembly.ingredients import contexts_of
 from buildprof.assembly.outcomes import Neighbour, as_neighbour
 from buildprof.assembly.projects import Placement
 from buildprof.assembly.provenance import Provenance
+from buildprof.assembly.recipes import RecipeFacts
 from buildprof.assembly.redact import Redactor
 from buildprof.assembly.sizes import layer_sizes
 from buildprof.assembly.steps import StepContext, make_steps
 from buildprof.model.build import UNKNOWN_PROJECT, Build, BuildError, Engine, Image, Options, Source, Status, Vcs
 from buildprof.model.cache import CacheUsage
 from buildprof.model.events import BuildRecord, HistoryEntry, RecordState
+from buildprof.model.snapshot import Snapshot
 from buildprof.model.step import Kind, Outcome, Step
 
 CANCELED_CODE = 1
@@ -58,6 +61,7 @@ class BuildInputs:
     uploaded: frozenset[str] | None = None
     neighbours: Sequence[Neighbour] = ()
     client_prefix: str = ""
+    snapshot: Snapshot | None = None
 
 
 def assemble(inputs: BuildInputs) -> Build:
@@ -69,7 +73,8 @@ def assemble(inputs: BuildInputs) -> Build:
     attrs = record.frontend_attrs
     text = inputs.provenance.dockerfile_text or inputs.dockerfile_text
     as_written = redactor.for_build({})  # the Dockerfile's own text has no argument's value filled in
-    dockerfile = parse(text, build_arguments(record)) if text and inputs.facts.vertices else None
+    build_args, contexts = build_arguments(record), contexts_of(attrs).named
+    dockerfile = parse(text, build_args, contexts) if text and inputs.facts.vertices else None
     filled_in = redactor.with_assignments(dockerfile.assignments) if dockerfile else redactor
     config = record.exporter_response.get("containerimage.config", "")
     steps = make_steps(
@@ -88,6 +93,14 @@ def assemble(inputs: BuildInputs) -> Build:
             this=as_neighbour(record.ref, record.created_ns, inputs.facts.vertices),
             neighbours=inputs.neighbours,
             client_prefix=inputs.client_prefix,
+            recipes=RecipeFacts(
+                redactor=redactor,
+                redact_written=as_written.text,
+                dockerfile=dockerfile,
+                provenance=inputs.provenance,
+                attributes=attrs,
+                build_args=build_args,
+            ),
         ),
     )
     return Build(
@@ -113,6 +126,7 @@ def assemble(inputs: BuildInputs) -> Build:
         vcs=_vcs(attrs, redactor),
         options=_options(record, steps, redactor),
         steps=steps,
+        snapshot=inputs.snapshot,
     )
 
 
@@ -187,6 +201,7 @@ def _options(record: BuildRecord, steps: Sequence[Step], redactor: Redactor) -> 
     values, hashes = redactor.build_args(build_arguments(record))
     return Options(
         no_cache="no-cache" in attrs,
+        no_cache_stages=tuple(one for one in attrs.get("no-cache", "")[:MAX_ATTRIBUTE_CHARS].split(",") if one),
         build_args=values,
         build_arg_hashes=hashes,
         cache_from=_cache_imports(attrs, redactor),

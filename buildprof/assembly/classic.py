@@ -18,7 +18,7 @@ images: each is made from the image that the one before it made. What cannot be 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,9 +34,11 @@ from buildprof.assembly.classic_facts import (
     image_answer,
 )
 from buildprof.assembly.classic_makers import find_maker
+from buildprof.assembly.classic_recipes import classic_recipes, history_texts, without_arguments
 from buildprof.assembly.classic_runs import Run, Thread, joined, made_in
 from buildprof.assembly.classic_steps import Container, Stage
 from buildprof.assembly.history_text import HistoryText, parse_history_text
+from buildprof.assembly.redact import Redactor
 from buildprof.model.build import Build, Engine, Status
 from buildprof.model.events import EngineEvent
 from buildprof.model.step import Kind
@@ -77,7 +79,8 @@ class ClassicTracker:
     """Folds events and answers into builds; the same events and answers give the same builds.
 
     For each event in order: ask the engine what `questions` wants to know, then `fold` the event with the answers and
-    save what comes out. Call `expire` now and then. A Build may come again with a higher generation.
+    save what comes out. Call `expire` now and then. A Build may come again with a higher generation. With a `redactor`
+    cacheable steps have recipes, and the values of build arguments are taken out of all texts.
     """
 
     def __init__(
@@ -87,11 +90,12 @@ class ClassicTracker:
         redact: Callable[[str], str] = str,
         *,
         buildkit_images: bool = False,
+        redactor: Redactor | None = None,
     ) -> None:
         self.engine = engine
         self.buildkit_images = buildkit_images
         """Whether images that BuildKit made become builds without steps: for an engine that keeps no history."""
-        self._builder, self._redact = builder, redact
+        self._builder, self._redact, self._redactor = builder, redact, redactor
         self._watched_ns = 1 << 62
         self._runs: list[Run] = []
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -154,7 +158,10 @@ class ClassicTracker:
         record = container_answer(answers, event.id)
         if image is None or (record is not None and not record.is_classic_build):
             return []
-        container = Container(event.id, image.id, event.at_ns, record.command if record else (), record is not None)
+        container = Container(event.id, image.id, event.at_ns)
+        if record is not None:
+            container.confirmed, container.command = True, record.command
+            container.environment = record.environment
         fresh = {entry.id for entry in image.history if entry.id and entry.id not in self._known}
         run = self._continued(container, image) or self._later_stage(container, image, fresh)
         builds: list[Build] = []
@@ -326,7 +333,7 @@ class ClassicTracker:
         ending = Ending(
             self._builder, self.engine, first.id, closed.status, closed.at_ns, run.labels, image, closed.tag, run.last
         )
-        return classic_build(ending, stages, self._redact)
+        return self._assembled(ending, stages)
 
     def _mended(self) -> list[Build]:
         """Builds that had ended when a later event showed that another's container was taken for theirs."""
@@ -351,7 +358,15 @@ class ClassicTracker:
     def _without_containers(self, at_ns: int, name: str, image: ImageRecord, fresh: set[str]) -> Build:
         """A build of which nothing ran but COPY and ADD, or nothing at all."""
         stage = Stage(image, (), fresh, is_result=True, since_ns=at_ns, watched_ns=self._watched_ns)
-        return self._done(classic_build(self._imaged(at_ns, name, image), [stage], self._redact))
+        return self._done(self._assembled(self._imaged(at_ns, name, image), [stage]))
+
+    def _assembled(self, ending: Ending, stages: Sequence[Stage]) -> Build:
+        if self._redactor is None:
+            return classic_build(ending, stages, self._redact)
+        texts = history_texts(stages)
+        build = classic_build(ending, stages, without_arguments(texts, self._redactor).text)
+        recipes = classic_recipes(build.steps, texts, self._redactor)
+        return replace(build, steps=tuple(replace(one, recipe=recipes.get(one.id)) for one in build.steps))
 
     def _imaged(self, at_ns: int, name: str, image: ImageRecord) -> Ending:
         """The end of a build of which nothing but its image is known."""

@@ -30,13 +30,17 @@ Question = ContainerQuestion | ImageQuestion
 
 @dataclass(frozen=True, slots=True)
 class ContainerRecord:
-    """A container as inspected: the image as its maker named it, its command, its log driver, whether it runs."""
+    """A container as inspected: the image as its maker named it, its command, its log driver, whether it runs.
+
+    `environment` are its `NAME=value`, in clear; that of a RUN has the build arguments in force.
+    """
 
     id: str
     image: str
     command: tuple[str, ...]
     log_driver: str
     is_running: bool = False
+    environment: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def is_classic_build(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from buildprof.assembly.classic_facts import ImageRecord
 from buildprof.assembly.history_text import HistoryText, command_text, parse_history_text
@@ -47,6 +47,7 @@ class Container:
     exit_code: int | None = None
     killed: bool = False
     product: HistoryEntry | None = None
+    environment: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def ended_ns(self) -> int | None:

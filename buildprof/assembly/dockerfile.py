@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 
-from e2b_dockerfile_utils import (
-    DockerfileAst,
-    DockerfileInstruction,
-    DockerfileSyntaxError,
-    ShellLex,
-    parse_dockerfile_ast,
-)
+from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
+
+from buildprof.assembly.variables import MAX_VALUE_CHARS, assigned_words, expanded
 
 MAX_TEXT_CHARS = 256 * 1024
 """Longer than any that people write, and read in a second at worst."""
@@ -22,12 +19,20 @@ MAX_INSTRUCTIONS = 10_000
 
 MAX_COMMAND_CHARS = 16_384
 
-_MAX_WORD_CHARS = 1_024
 _NUMBERED = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _SCRATCH = "scratch"
 _LONE_STAGE_NAMES = frozenset({"", "stage-0"})
 DEFAULT_SHELL = "/bin/sh -c"
 """BuildKit's, as long as neither SHELL nor the base image names another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heredoc:
+    """A text in the Dockerfile. `expands` tells that COPY and ADD fill its variables in."""
+
+    name: str
+    content: str
+    expands: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,10 @@ class Instruction:
     what BuildKit shows of its text; `body` is the text of its heredocs. `lines` are the first and the last, from 1.
     `position`/`of` are the frontend's numbers, None for what makes no vertex. `onbuild` marks a trigger that came
     from the stage's base, at the lines where that wrote it. `shell` is what SHELL said last, its words joined by spaces.
+
+    `index` counts the instructions of all stages from 0. `flags` are its options without quotes, `words` the parser's
+    arguments, with theirs: of ENV three for each variable, the name, the value and the sign between. `source` is the
+    whole instruction as written, continuation lines joined, without its `heredocs`.
     """
 
     keyword: str
@@ -49,11 +58,23 @@ class Instruction:
     of: int | None = None
     onbuild: bool = False
     shell: str = DEFAULT_SHELL
+    index: int = 0
+    flags: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    source: str = ""
+    heredocs: tuple[Heredoc, ...] = ()
 
     @property
     def text(self) -> str:
         """Keyword and command."""
         return f"{self.keyword} {self.command}".rstrip()
+
+    @property
+    def written(self) -> str:
+        """All of it as it stands in the Dockerfile, with its heredocs, the keyword in capitals."""
+        lines = [f"{self.keyword} {self.source.strip()[len(self.keyword) :].strip()}".rstrip()]
+        lines += [f"{heredoc.content}{heredoc.name}" for heredoc in self.heredocs]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +82,14 @@ class Stage:
     """One FROM and what follows. `name` is BuildKit's: "stage-N" without AS, "" in a Dockerfile with nothing else.
 
     `base` is what FROM names, with global arguments filled in; `alias` is the name of AS in lower case, or "".
+    `parent` is the number of the earlier stage that it is built on, None if it is on something else.
     """
 
     name: str
     base: str
     instructions: tuple[Instruction, ...]
     alias: str = ""
+    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +97,27 @@ class Dockerfile:
     """The stages of a Dockerfile, in order.
 
     `assignments` are the names and values that ARG and ENV give, without quotes, with variables filled in as far as
-    the Dockerfile and the build's arguments tell.
+    the Dockerfile and the build's arguments tell. `arguments` are the words of each ARG before the first FROM.
     """
 
     stages: tuple[Stage, ...]
     assignments: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[tuple[str, ...], ...] = ()
+    escape_token: str = "\\"  # noqa: S105  # a character
 
 
 @dataclass(slots=True)
 class _Draft:
     """A stage while it is read. `name` is its AS in lower case, or ""."""
 
+    number: int
     name: str
     base: str
     source: DockerfileInstruction
     commands: list[DockerfileInstruction]
     parent: _Draft | None = None
     shell: str = DEFAULT_SHELL
+    asked: list[DockerfileInstruction] | None = None
 
     def trigger_count(self) -> int:
         """How many triggers come to this stage from the stage that it is built on."""
@@ -98,14 +125,17 @@ class _Draft:
 
     def triggers(self) -> list[DockerfileInstruction]:
         """What the stage's ONBUILD instructions ask of a stage built on it."""
-        asked = [command for command in self.commands if command.name == "ONBUILD"]
-        return [one for command in asked for one in _trigger(command)]
+        if self.asked is None:
+            onbuilds = [command for command in self.commands if command.name == "ONBUILD"]
+            self.asked = [one for command in onbuilds for one in _trigger(command)]
+        return self.asked
 
 
-def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile | None:
+def parse(text: str, build_args: Mapping[str, str] | None = None, contexts: Container[str] = ()) -> Dockerfile | None:
     """Read a Dockerfile; None if it is none, or longer than MAX_TEXT_CHARS or MAX_INSTRUCTIONS.
 
-    `build_args` matter only where FROM is written with a variable. Names and numbers are given as BuildKit's
+    `build_args` matter only where FROM is written with a variable. `contexts` are the names of the build's named
+    contexts: FROM of one is counted in n and gets no i [seen on Engine 28.5]. Names and numbers are given as BuildKit's
     dockerfile2llb does: a stage counts its FROM unless that is scratch or an earlier stage, then every RUN, COPY,
     ADD and WORKDIR, and the triggers of its base stage's ONBUILD.
     """
@@ -118,12 +148,16 @@ def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile 
             return None
         if sum(1 + len(draft.commands) + draft.trigger_count() for draft in drafts) > MAX_INSTRUCTIONS:
             return None
+        numbers = count()
         is_alone = len(drafts) == 1 and not any(_adds_a_stage(command) for command in drafts[0].commands)
         return Dockerfile(
             tuple(
-                _stage(draft, "" if is_alone else draft.name or f"stage-{index}") for index, draft in enumerate(drafts)
+                _stage(draft, "" if is_alone else draft.name or f"stage-{draft.number}", numbers, contexts)
+                for draft in drafts
             ),
             tuple(_assignments(ast.instructions, ast.escape_token, build_args or {})),
+            tuple(tuple(one.args) for one in ast.instructions[: ast.instructions.index(drafts[0].source)]),
+            ast.escape_token,
         )
     except (DockerfileSyntaxError, ValueError, IndexError, RecursionError):
         return None
@@ -159,9 +193,9 @@ def _drafts(ast: DockerfileAst, build_args: Mapping[str, str]) -> list[_Draft]:
             words = instruction.args
             if len(words) not in (1, 3) or (len(words) == 3 and words[1].lower() != "as"):
                 raise ValueError("FROM takes one or three words")
-            base = _expanded(words[0], ast.escape_token, arguments)
+            base = expanded(words[0], ast.escape_token, arguments)
             name = words[2].lower() if len(words) == 3 else ""
-            draft = _Draft(name, base, instruction, [], by_name.get(base))
+            draft = _Draft(len(drafts), name, base, instruction, [], by_name.get(base.lower()))
             drafts.append(draft)
             if name:
                 by_name[name] = draft
@@ -170,35 +204,30 @@ def _drafts(ast: DockerfileAst, build_args: Mapping[str, str]) -> list[_Draft]:
         elif instruction.name == "ARG":
             for word in instruction.args:
                 key, _, default = word.partition("=")
-                value = _expanded(default, ast.escape_token, arguments)
-                arguments[key] = build_args.get(key, value)[:_MAX_WORD_CHARS]
+                value = expanded(default, ast.escape_token, arguments)
+                arguments[key] = build_args.get(key, value)[:MAX_VALUE_CHARS]
         else:
             raise ValueError("no FROM")
     return drafts
 
 
-def _expanded(word: str, escape_token: str, arguments: Mapping[str, str]) -> str:
-    """A word with its variables filled in. Raises ValueError for a long one: arguments of arguments can grow without end."""
-    expanded = ShellLex(escape_token, env=arguments).process_word(word) if len(word) <= _MAX_WORD_CHARS else word
-    if len(expanded) > _MAX_WORD_CHARS:
-        raise ValueError("a word of unreasonable length")
-    return expanded
-
-
-def _stage(draft: _Draft, name: str) -> Stage:
+def _stage(draft: _Draft, name: str, indexes: Iterator[int], contexts: Container[str]) -> Stage:
     """Number the instructions of a stage."""
     triggers = draft.parent.triggers() if draft.parent else []
     has_own_base = draft.parent is None and draft.base != _SCRATCH
     total = has_own_base + sum(one.name in _NUMBERED for one in draft.commands) + len(triggers)
     numbers = iter(range(1, total + 1))
     draft.shell = draft.parent.shell if draft.parent else DEFAULT_SHELL
-    instructions = [_instruction(draft.source, name, next(numbers) if has_own_base else None, total)]
+    is_numbered = has_own_base and draft.base.removesuffix(":latest") not in contexts
+    instructions = [_instruction(draft.source, name, next(indexes), next(numbers) if is_numbered else None, total)]
     for command, onbuild in [*((one, True) for one in triggers), *((one, False) for one in draft.commands)]:
         if command.name == "SHELL" and command.args:
-            draft.shell = " ".join(command.args)[:_MAX_WORD_CHARS]
+            draft.shell = " ".join(command.args)[:MAX_VALUE_CHARS]
         position = next(numbers) if _makes_vertex(command) else None
-        instructions.append(_instruction(command, name, position, total, onbuild=onbuild, shell=draft.shell))
-    return Stage(name, draft.base, tuple(instructions), draft.name)
+        instructions.append(
+            _instruction(command, name, next(indexes), position, total, onbuild=onbuild, shell=draft.shell)
+        )
+    return Stage(name, draft.base, tuple(instructions), draft.name, draft.parent.number if draft.parent else None)
 
 
 def _makes_vertex(command: DockerfileInstruction) -> bool:
@@ -211,6 +240,7 @@ def _makes_vertex(command: DockerfileInstruction) -> bool:
 def _instruction(  # noqa: PLR0913  # each is a fact of its own
     source: DockerfileInstruction,
     stage: str,
+    index: int,
     position: int | None,
     total: int,
     *,
@@ -236,6 +266,11 @@ def _instruction(  # noqa: PLR0913  # each is a fact of its own
         of=None if position is None else total,
         onbuild=onbuild,
         shell=shell,
+        index=index,
+        flags=tuple(source.flags),
+        words=tuple(source.args),
+        source=source.original,
+        heredocs=tuple(Heredoc(one.name, one.content, one.expand) for one in source.heredocs),
     )
 
 
@@ -270,26 +305,18 @@ def _assignments(
     known: dict[str, str] = {}
     for instruction in instructions:
         for one in _trigger(instruction) if instruction.name == "ONBUILD" else (instruction,):
-            for name, word in _assigned_words(one):
+            for name, word in assigned_words(one.name, one.args):
+                if word is None:
+                    continue
                 try:
-                    value = _expanded(word, escape_token, known)
+                    value = expanded(word, escape_token, known)
                 except (DockerfileSyntaxError, ValueError):
                     continue
                 known[name] = value
                 yield name, value
             if one.name == "ARG":
                 given = (word.partition("=")[0] for word in one.args)
-                known |= {name: build_args[name][:_MAX_WORD_CHARS] for name in given if name in build_args}
-
-
-def _assigned_words(instruction: DockerfileInstruction) -> Iterator[tuple[str, str]]:
-    if instruction.name == "ENV":  # the parser gives three words for each: name, value, and the sign between
-        yield from zip(instruction.args[::3], instruction.args[1::3], strict=False)
-    elif instruction.name == "ARG":
-        for word in instruction.args:
-            name, has_default, default = word.partition("=")
-            if has_default:
-                yield name, default
+                known |= {name: build_args[name][:MAX_VALUE_CHARS] for name in given if name in build_args}
 
 
 def exec_form(command: str) -> tuple[str, ...]:

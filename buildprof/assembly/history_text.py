@@ -9,7 +9,7 @@ instruction itself, `RUN /bin/sh -c … # buildkit`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from buildprof.model.step import Kind
 from buildprof.model.text import clean
@@ -23,8 +23,8 @@ _ARGUMENT_NAME = re.compile(r"(?:^|(?<=\s))([A-Za-z_][A-Za-z0-9_]{0,200})=")
 _SHELL = re.compile(
     r"(?:^|(?<=\s))(?:/[\w./-]{1,100}/)?(?:ba|da|z|k|a|c)?sh(?: -\w[\w-]{0,20}| pipefail){0,8}? -\w{0,8}c "
 )
-_COPIED = re.compile(r"^(file|dir|multi):[0-9a-f]{8,64} in (.*)$", re.DOTALL)
-_DIGEST = re.compile(r"^(?:file|dir|multi):([0-9a-f]{8,64}) in ")
+# Engine 20.10 puts no space after the owner.
+_COPIED = re.compile(r"^(--chown=\S{1,200}? ?)?(file|dir|multi):([0-9a-f]{8,64}) in (.*)$", re.DOTALL)
 _ARG_DEFAULT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=.*", re.DOTALL)
 
 _KINDS = {"RUN": Kind.RUN, "COPY": Kind.COPY, "ADD": Kind.ADD, "WORKDIR": Kind.WORKDIR}
@@ -35,7 +35,9 @@ class HistoryText:
     """An instruction as the history has it.
 
     `command` is the rest of the text, without values of build arguments, and for COPY and ADD without the hash of
-    the content, which is `content`: `file in /app`. `arguments` are the names of the build arguments in force.
+    the content, which is `content`: `file in /app`. `arguments` are the names of the build arguments in force, and
+    `assigned` the names and values that a RUN got of them, or that an ENV gives. Values are not quoted: one that holds
+    ` NAME=` is taken for two.
     """
 
     instruction: str
@@ -43,6 +45,7 @@ class HistoryText:
     kind: Kind
     content: str = ""
     arguments: tuple[str, ...] = ()
+    assigned: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 def parse_history_text(created_by: str) -> HistoryText | None:
@@ -52,12 +55,13 @@ def parse_history_text(created_by: str) -> HistoryText | None:
         return None
     if match := _NOP.match(text):
         return _recorded(match[1].upper(), match[2] or "")
-    arguments: tuple[str, ...] = ()
+    assigned: tuple[tuple[str, str], ...] = ()
     if match := _ARGUMENTS.match(text):
-        arguments, text = _without_arguments(int(match[1]), match[2])
+        assigned, text = _without_arguments(int(match[1]), match[2])
     elif shell := _SHELL.match(text):
         text = text[shell.end() :]
-    return HistoryText("RUN", clean(text), Kind.RUN, arguments=arguments)
+    names = tuple(name for name, _ in assigned)
+    return HistoryText("RUN", clean(text), Kind.RUN, arguments=names, assigned=assigned)
 
 
 def command_text(command: tuple[str, ...]) -> HistoryText | None:
@@ -72,17 +76,20 @@ def _recorded(instruction: str, rest: str) -> HistoryText:
     kind = _KINDS.get(instruction, Kind.METADATA)
     rest = rest.strip()
     content = ""
+    assigned: tuple[tuple[str, str], ...] = ()
     if kind in (Kind.COPY, Kind.ADD) and (match := _COPIED.match(rest)):
-        digest = _DIGEST.match(rest)
-        content = digest[1] if digest else ""
-        rest = f"{match[1]} in {match[2]}"
+        content = match[3]
+        owner = f"{match[1].rstrip()} " if match[1] else ""
+        rest = f"{owner}{match[2]} in {match[4]}"
     elif instruction == "ARG" and (match := _ARG_DEFAULT.fullmatch(rest)):
         rest = f"{match[1]}={REDACTED}"
-    return HistoryText(instruction, clean(rest), kind, content)
+    elif instruction == "ENV":
+        assigned = _assigned(rest)
+    return HistoryText(instruction, clean(rest), kind, content, assigned=assigned)
 
 
-def _without_arguments(count: int, text: str) -> tuple[tuple[str, ...], str]:
-    """Names of the build arguments, and the command that follows their values.
+def _without_arguments(count: int, text: str) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Build arguments with their values, and the command that follows them.
 
     Values are not quoted, so where they end is not certain. The last shell in the text is taken for the start of the
     command: then a value never shows, at the price of the beginning of a command that itself calls a shell. With no
@@ -90,5 +97,11 @@ def _without_arguments(count: int, text: str) -> tuple[tuple[str, ...], str]:
     """
     shells = list(_SHELL.finditer(text))
     head = text[: shells[-1].start()] if shells else text
-    names = tuple(match[1] for match in _ARGUMENT_NAME.finditer(head))[:count]
-    return names, text[shells[-1].end() :] if shells else REDACTED
+    return _assigned(head, count), text[shells[-1].end() :] if shells else REDACTED
+
+
+def _assigned(text: str, count: int | None = None) -> tuple[tuple[str, str], ...]:
+    """Names and values of `A=x B=y z`; of `count` names the last has all that follows."""
+    names = list(_ARGUMENT_NAME.finditer(text))[:count]
+    ends = [match.start() for match in names[1:]] + [len(text)]
+    return tuple((match[1], text[match.end() : end].rstrip()) for match, end in zip(names, ends, strict=True))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from buildprof.assembly.operations import Operation, parse_operation
 from buildprof.model.step import Resources
 
 MAX_DOCKERFILE_BYTES = 1024 * 1024
@@ -24,7 +25,7 @@ _METADATA_V1 = "buildkit_metadata"
 class StepFacts:
     """What the provenance says of one vertex.
 
-    `locations` are first and last line of each instruction that the vertex stands for: more than one where stages
+    `operation` is what it does, None where that is not told. `locations` are first and last line of each instruction that the vertex stands for: more than one where stages
     share it. `layer_chain` are the digests of the image's layers up to and with this step's own, with their
     compressed sizes in bytes (None where the image store does not know).
     """
@@ -32,6 +33,7 @@ class StepFacts:
     locations: tuple[tuple[int, int], ...] = ()
     layer_chain: tuple[tuple[str, int | None], ...] = ()
     resources: Resources | None = None
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,21 @@ def parse_provenance(blob: bytes) -> Provenance:
         run_metadata.get(_METADATA_V1)
     )
     materials = document.get("materials") or definition.get("resolvedDependencies")
-    operations = [_mapping(one) for one in _list(config.get("llbDefinition"))]
-    resources = {str(one.get("id")): _resources(one.get("resourceUsage")) for one in operations}
+    told = [_mapping(one) for one in _list(config.get("llbDefinition"))]
+    by_id = {one["id"]: one for one in told if isinstance(one.get("id"), str)}
+    resources = {step: _resources(one.get("resourceUsage")) for step, one in by_id.items()}
+    digests = {step: digest for digest, step in _mapping(config.get("digestMapping")).items() if isinstance(step, str)}
+    operations = {step: _operation(one, digests) for step, one in by_id.items() if "op" in one}
     source = _mapping(metadata.get("source"))
     locations, layers = _mapping(source.get("locations")), _mapping(metadata.get("layers"))
     return Provenance(
         dockerfile_text=_dockerfile_text(source),
         steps={
             digest: StepFacts(
-                _locations(locations.get(step)), _layer_chain(layers.get(f"{step}:0")), resources.get(step)
+                _locations(locations.get(step)),
+                _layer_chain(layers.get(f"{step}:0")),
+                resources.get(step),
+                operations.get(step),
             )
             for digest, step in _mapping(config.get("digestMapping")).items()
             if isinstance(step, str)
@@ -112,6 +120,14 @@ def _dockerfile_text(source: Mapping[str, Any]) -> str:
             except (binascii.Error, ValueError):
                 continue
     return ""
+
+
+def _operation(step: Mapping[str, Any], digests: Mapping[str, str]) -> Operation:
+    """What a step does; its inputs are written `stepN:M`, the Mth result of another step."""
+    inputs = [
+        digests.get(one.partition(":")[0], "") if isinstance(one, str) else "" for one in _list(step.get("inputs"))
+    ]
+    return parse_operation(step.get("op"), inputs)
 
 
 def _locations(value: Any) -> tuple[tuple[int, int], ...]:

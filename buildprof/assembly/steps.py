@@ -13,6 +13,7 @@ from buildprof.assembly.facts import VertexFacts, join_intervals, total_seconds
 from buildprof.assembly.names import VertexName, parse_name, without_client_prefix
 from buildprof.assembly.outcomes import Neighbour, is_cacheable, outcomes, started_elsewhere
 from buildprof.assembly.provenance import Provenance, StepFacts
+from buildprof.assembly.recipes import Placed, RecipeFacts, make_recipes
 from buildprof.assembly.sizes import index_usage, run_description, stored_bytes
 from buildprof.model.cache import CacheUsage
 from buildprof.model.step import CACHEABLE_KINDS, Interval, Kind, Layer, Outcome, Step
@@ -54,6 +55,7 @@ class StepContext:
     this: Neighbour | None = None
     neighbours: Sequence[Neighbour] = ()
     client_prefix: str = ""
+    recipes: RecipeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,11 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
     sizes = _image_layer_sizes(vertices, context)
     steps: list[Step] = []
     written: set[str] = set()
+    places = {digest: _place(vertex, names[digest], context) for digest, vertex in vertices.items()}
+    placed = {digest: Placed(one.name.kind, one.name.platform, one.instruction) for digest, one in places.items()}
+    recipes = make_recipes(vertices, placed, context.recipes) if context.recipes else {}
     for digest, vertex in vertices.items():
-        place = _place(vertex, names[digest], context)
+        place = places[digest]
         if place.instruction is not None:
             written.add(digest)
         facts = context.provenance.steps.get(digest, _NO_PROVENANCE)
@@ -117,6 +122,7 @@ def make_steps(vertices: Mapping[str, VertexFacts], context: StepContext) -> tup
                 stored_bytes=stored_bytes(records, record_names, span),
                 resources=facts.resources,
                 error=clean(context.redact(error), MAX_COMMAND_CHARS) if error else None,
+                recipe=recipes.get(digest),
             )
         )
     steps.sort(key=_order)
@@ -171,13 +177,19 @@ def _instruction(digest: str, name: VertexName, context: StepContext) -> Instruc
         return None
     by_name = locate(context.dockerfile, name.stage, name.position, name.of, name.instruction)
     locations = context.provenance.steps.get(digest, _NO_PROVENANCE).locations
-    if not locations or (by_name is not None and _first_line(by_name) in {first for first, _ in locations}):
-        return by_name
     first_lines = {first for first, _ in locations}
+    if not locations or (by_name is not None and not first_lines.isdisjoint(_told_at(by_name, context.dockerfile))):
+        return by_name
     return next(
         (one for stage in context.dockerfile.stages for one in stage.instructions if _first_line(one) in first_lines),
         by_name,
     )
+
+
+def _told_at(instruction: Instruction, dockerfile: Dockerfile) -> set[int]:
+    """Lines at which the provenance may tell of an instruction: of a trigger its FROM's, from BuildKit 0.25 on."""
+    stages = (one.instructions[0] for one in dockerfile.stages if instruction in one.instructions)
+    return {_first_line(instruction)} | ({_first_line(one) for one in stages} if instruction.onbuild else set())
 
 
 def _first_line(instruction: Instruction) -> int:

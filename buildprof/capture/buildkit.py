@@ -34,7 +34,7 @@ from buildprof.store.errors import StoreError
 from buildprof.supervisor import SourceHealth
 
 PROGRESS_SECONDS = 1.0
-"""How often a running build is looked at and written, the first time when it has run for so long."""
+"""How often a running build is looked at and written after its start."""
 
 PROGRESS_SHARE = 0.01
 """How much of a processor may go into that: a build of a thousand steps takes 150 ms and is written less often."""
@@ -58,7 +58,6 @@ class _Active:
     record: BuildRecord
     facts: BuildFacts = field(default_factory=BuildFacts)
     following: asyncio.Task[None] | None = None
-    is_told: bool = False
     ended_steps: set[str] = field(default_factory=set)
 
 
@@ -152,7 +151,9 @@ class BuildkitCapture:
         """
         pause_seconds = PROGRESS_SECONDS
         with _alone(active.record.ref):
-            await self._desk.look(active.record)
+            # Known from its start: if the engine dies, nobody else will tell of it.
+            started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
+            self._desk.live.build_started(started)
         while True:
             await asyncio.sleep(pause_seconds)
             # What fails here is met again, and told, when the build has ended.
@@ -162,10 +163,7 @@ class BuildkitCapture:
                 build = assemble(await self._inputs(active.record, active.facts))
                 used_seconds = time.thread_time() - used_before
                 pause_seconds = min(max(PROGRESS_SECONDS, used_seconds / PROGRESS_SHARE), PROGRESS_SLOWEST_SECONDS)
-                stored = await self._desk.save(build)
-                if not active.is_told:
-                    active.is_told = True
-                    self._desk.live.build_started(stored)
+                await self._desk.save(build)
                 self._tell_ended_steps(active, build)
 
     def _tell_ended_steps(self, active: _Active, build: Build) -> None:
@@ -238,6 +236,7 @@ class BuildkitCapture:
             dockerfile_text=dockerfile_text,
             image=image,
             neighbours=self._neighbours(record),
+            snapshot=await self._desk.snapshot(record),
         )
 
     async def _save_assembled(self, inputs: BuildInputs) -> Build:

@@ -30,7 +30,8 @@ _log = structlog.get_logger(__name__)
 class CacheReader:
     """Readings of one builder's cache.
 
-    `on_reading` is told each of them, `on_evicted` what a reading no longer shows of the one before.
+    `on_reading` is told each of them, `on_evicted` the sums of what a reading no longer shows of the one before, and
+    `on_lost` the records themselves with both readings.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class CacheReader:
         builder: str,
         on_reading: Callable[[CacheUsage], None],
         on_evicted: Callable[[list[Contribution]], Awaitable[None]],
+        on_lost: Callable[[CacheUsage, CacheUsage, list[CacheRecord]], Awaitable[None]],
     ) -> None:
         self.is_busy: Callable[[], bool] = lambda: False
         """Whether builds run now."""
         self._builder = builder
         self._on_reading = on_reading
         self._on_evicted = on_evicted
+        self._on_lost = on_lost
         self._waiting: dict[str, None] = {}
         self._wanted = asyncio.Event()
         self._last: CacheUsage | None = None
@@ -83,10 +86,12 @@ class CacheReader:
         except StreamTerminatedError:
             return None
         gone: list[CacheRecord] = []
-        if self._last:
-            gone = evicted(self._last, usage)
-            usage = sharing(usage, self._last)
-        self._last = usage
+        before, self._last = self._last, usage
+        if before:
+            gone = evicted(before, usage)
+            usage = self._last = sharing(usage, before)
+            if gone:
+                await self._on_lost(before, usage, gone)
         self._on_reading(usage)
         labels = (("builder", self._builder),)
         sizes = sum(max(record.size_bytes, 0) for record in gone)

@@ -49,7 +49,7 @@ class ClassicCapture:
         self._api = api
         self._desk = desk
         self._lacks_history = lacks_history
-        self._tracker = ClassicTracker(builder, Engine("docker", ""), desk.redact)
+        self._tracker = ClassicTracker(builder, Engine("docker", ""), desk.redact, redactor=desk.plain_redactor)
         self._cursor: EventCursor | None = None
         self._pending: list[EngineEvent] = []
         self._written: int | None = None

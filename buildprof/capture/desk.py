@@ -16,9 +16,11 @@ from buildprof.assembly.build import build_arguments, text_digest
 from buildprof.assembly.projects import How, KnownProject, Placement, TreeFacts, place
 from buildprof.assembly.provenance import MAX_DOCKERFILE_BYTES
 from buildprof.assembly.redact import Redactor
+from buildprof.capture.contexts import Contexts
 from buildprof.ingest import Ingest
 from buildprof.model.build import Build
 from buildprof.model.events import BuildRecord, LocalState
+from buildprof.model.snapshot import Snapshot
 from buildprof.model.step import Step
 from buildprof.sources.buildx_state import read_local_state
 from buildprof.sources.working_tree import read_dockerfile, tree_facts
@@ -76,11 +78,19 @@ class Live(Protocol):
 class Desk:
     """Places builds in projects, makes their redactors, and writes them; all writing is done in one thread."""
 
-    def __init__(self, ingest: Ingest, live: Live, buildx_dirs: tuple[Path, ...], redactor: Redactor) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        live: Live,
+        buildx_dirs: tuple[Path, ...],
+        redactor: Redactor,
+        contexts: Contexts | None = None,
+    ) -> None:
         self.ingest = ingest
         self.live = live
         self._buildx_dirs = buildx_dirs
         self._redactor = redactor
+        self._contexts = contexts
         self._disk: dict[str, _Disk] = {}
         self._compose_builds: dict[str, _ComposeBuild] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -129,9 +139,20 @@ class Desk:
         """A text without secrets, as far as can be told without knowing the build."""
         return self._redactor.text(text)
 
+    @property
+    def plain_redactor(self) -> Redactor:
+        """A redactor that knows no build."""
+        return self._redactor
+
     def redactor(self, record: BuildRecord) -> Redactor:
         """A redactor that knows this build's arguments."""
         return self._redactor.for_build(build_arguments(record))
+
+    async def snapshot(self, record: BuildRecord) -> Snapshot | None:
+        """How the build's context stood at its start; None if it is not watched, or, of a running build, not known yet."""
+        if self._contexts is None:
+            return None
+        return await self._contexts.snapshot(record.ref, wait=record.completed_ns is not None)
 
     async def look(self, record: BuildRecord) -> _Disk:
         """What is on disk of a build, read once, when the build is first seen: it may change while the build runs."""
@@ -140,6 +161,8 @@ class Desk:
             disk = self._disk[record.ref] = await asyncio.to_thread(self._read_disk, record.ref)
             while len(self._disk) > REMEMBERED_REFS:
                 del self._disk[next(iter(self._disk))]
+            if self._contexts is not None:
+                self._contexts.begin(record, disk.local_state)
         return disk
 
     async def place(self, record: BuildRecord, dockerfile_text: str) -> tuple[Placement, str]:
@@ -155,6 +178,8 @@ class Desk:
         if placement.directory and placement.how is not How.DOCKERFILE and not is_compose:
             name = await self.write(lambda: self.ingest.project_name(placement.directory, placement.project))
             placement = replace(placement, project=name)
+        if self._contexts is not None and disk.local_state is not None:
+            self._contexts.project_of[disk.local_state.context_path] = placement.project
         return placement, text
 
     def _compose_group(self, record: BuildRecord, project: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from buildprof.model.snapshot import Snapshot
 from buildprof.model.step import Step
 
 UNKNOWN_PROJECT = "unknown"
@@ -71,7 +72,8 @@ class Options:
     """What was asked of the builder.
 
     `build_args` maps a name to its value where that may be stored in clear, else to None;
-    `build_arg_hashes` maps every name to a keyed hash of its value, to tell that one changed.
+    `build_arg_hashes` maps every name to a keyed hash of its value, to tell that one changed. `no_cache_stages` are
+    the stages that `--no-cache-filter` names; none with `no_cache` are all.
     """
 
     no_cache: bool = False
@@ -79,6 +81,7 @@ class Options:
     build_arg_hashes: dict[str, str] = field(default_factory=dict)
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
+    no_cache_stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Build:
     the SHA-256 of its text and `dockerfile_text` the text with secrets redacted, "" when unknown. `directory` is
     the absolute root of the project where it was seen on this machine. `completed_ns` is None while it runs, and the
     same as `started_ns` where only the end is known: of images without history, and classic builds all from cache.
+    `snapshot` is how the context directory stood at the start, None where it is not watched.
     """
 
     ref: str
@@ -147,6 +151,7 @@ class Build:
     options: Options = field(default_factory=Options)
     summary: Summary = field(default_factory=Summary)
     steps: tuple[Step, ...] = ()
+    snapshot: Snapshot | None = None
 
     @property
     def duration_seconds(self) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from buildprof.model.recipe import Recipe
+
 
 class Kind(StrEnum):
     """What a step is, from its name."""
@@ -78,6 +80,7 @@ class Step:
     are not cacheable. `stage` is "" outside of stages; `position`/`of` are the i/n of the name. `instruction` is the
     keyword (RUN, COPY, FROM …), "" for internal steps; `command` the rest of its text. `inputs` are ids of steps.
     `duration_seconds` is the union of the intervals, None for a step that never ran. `saved_seconds` is for hits only, None when no history tells.
+    `recipe` is what decides whether the cache can serve it, None where nothing tells.
     """
 
     id: str
@@ -105,3 +108,4 @@ class Step:
     stored_bytes: int | None = None
     resources: Resources | None = None
     error: str | None = None
+    recipe: Recipe | None = None

@@ -222,13 +222,16 @@ def _container(found: object) -> ContainerRecord:
     container = _mapping(found)
     config = _mapping(container.get("Config") or {})
     log_config = _mapping(_mapping(container.get("HostConfig") or {}).get("LogConfig") or {})
-    words = config.get("Cmd")
+    words, environment = config.get("Cmd"), config.get("Env")
     return ContainerRecord(
         id=str(container.get("Id", ""))[:200],
         image=str(config.get("Image") or "")[:500],
         command=tuple(str(word)[:_MAX_COMMAND_CHARS] for word in words[:MAX_WORDS]) if isinstance(words, list) else (),
         log_driver=str(log_config.get("Type") or "")[:100],
         is_running=_mapping(container.get("State") or {}).get("Running") is True,
+        environment=tuple(str(one)[:_MAX_COMMAND_CHARS] for one in environment[:MAX_WORDS])
+        if isinstance(environment, list)
+        else (),
     )
 
 

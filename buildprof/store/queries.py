@@ -12,10 +12,12 @@ from sqlalchemy import Connection, Engine, Row, func, or_, select, tuple_
 
 from buildprof.model.build import UNKNOWN_PROJECT, Build, Status
 from buildprof.model.events import EngineEvent
+from buildprof.model.recipe import Recipe
 from buildprof.model.series import Series
 from buildprof.store import schema
 from buildprof.store.connect import reading
 from buildprof.store.errors import Ambiguous, NotFound
+from buildprof.store.recipes import load_recipe
 from buildprof.store.rows import build_from, key_text, load_labels, steps_from
 from buildprof.store.totals import history_key, load_durations
 
@@ -71,10 +73,10 @@ def list_builds(engine: Engine, wanted: BuildFilter | None = None) -> list[Build
         return [build_from(row) for row in connection.execute(statement)]
 
 
-def find_build(engine: Engine, ref: str, *, builder: str | None = None) -> Build:
+def find_build(engine: Engine, ref: str, *, builder: str | None = None, with_recipes: bool = False) -> Build:
     """Find the whole build with this ref, or with the only ref that begins so, or the newest one for "last".
 
-    Raises NotFound, and Ambiguous for a prefix of several builds or a ref that several builders know.
+    What its steps are made of is read only if wanted. Raises NotFound, and Ambiguous for a prefix of several builds or a ref that several builders know.
     """
     builds = schema.builds
     ref = key_text(ref)
@@ -95,7 +97,7 @@ def find_build(engine: Engine, ref: str, *, builder: str | None = None) -> Build
             raise NotFound("no build is stored yet" if ref == "last" else f"no build has the ref {_shown(ref)}")
         if len(found) > 1:
             raise _ambiguous(ref, [build_from(row) for row in found])
-        return _whole(connection, found)[0]
+        return whole_builds(connection, found, with_recipes=with_recipes)[0]
 
 
 def overlapping_builds(engine: Engine, builder: str, started_ns: int, completed_ns: int) -> list[Build]:
@@ -108,7 +110,7 @@ def overlapping_builds(engine: Engine, builder: str, started_ns: int, completed_
         .order_by(builds.c.started_ns, builds.c.ref)
     )
     with reading(engine) as connection:
-        return _whole(connection, list(connection.execute(statement)))
+        return whole_builds(connection, list(connection.execute(statement)))
 
 
 def previous_build(engine: Engine, build: Build) -> Build | None:
@@ -242,8 +244,8 @@ def store_size_bytes(engine: Engine) -> int:
         return sum(connection.execute(select(*sizes)).one())
 
 
-def _whole(connection: Connection, rows: list[Row[Any]]) -> list[Build]:
-    """Make builds from their rows of `builds`, with steps and Dockerfile."""
+def whole_builds(connection: Connection, rows: list[Row[Any]], *, with_recipes: bool = False) -> list[Build]:
+    """Make builds from their rows of `builds`, with steps and Dockerfile, and if wanted with what steps are made of."""
     steps = schema.steps
     statement = (
         select(steps)
@@ -254,7 +256,16 @@ def _whole(connection: Connection, rows: list[Row[Any]]) -> list[Build]:
     for step in connection.execute(statement):
         by_build[step.build_key].append(step)
     texts = _dockerfile_texts(connection, {row.dockerfile_digest for row in rows})
-    return [build_from(row, texts.get(row.dockerfile_digest, ""), steps_from(by_build[row.key])) for row in rows]
+    recipes = _recipes(connection, {step.recipe for of in by_build.values() for step in of}) if with_recipes else {}
+    return [
+        build_from(row, texts.get(row.dockerfile_digest, ""), steps_from(by_build[row.key], recipes)) for row in rows
+    ]
+
+
+def _recipes(connection: Connection, digests: Iterable[str | None]) -> dict[str, Recipe]:
+    table = schema.recipes
+    statement = select(table.c.digest, table.c.document).where(table.c.digest.in_([one for one in digests if one]))
+    return {row.digest: load_recipe(row.document) for row in connection.execute(statement)}
 
 
 def _dockerfile_texts(connection: Connection, digests: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ def delete_batch(connection: Connection, horizon_ns: int) -> tuple[int, bool]:
 
     Returns the number of builds deleted, and whether there may be more to delete.
     """
-    builds, steps = schema.builds, schema.steps
+    builds = schema.builds
     keys = list(
         connection.scalars(
             select(builds.c.key)
@@ -25,13 +25,16 @@ def delete_batch(connection: Connection, horizon_ns: int) -> tuple[int, bool]:
         )
     )
     if keys:
-        connection.execute(delete(steps).where(steps.c.build_key.in_(keys)))
+        for table in (schema.steps, schema.explanations, schema.losses):
+            connection.execute(delete(table).where(table.c.build_key.in_(keys)))
         connection.execute(delete(builds).where(builds.c.key.in_(keys)))
     more = len(keys) == BUILDS_AT_ONCE
     for table, seen in (
         (schema.engine_events, schema.engine_events.c.at_ns),
         (schema.step_history, schema.step_history.c.last_ns),
         (schema.dockerfiles, schema.dockerfiles.c.last_used_ns),
+        (schema.recipes, schema.recipes.c.last_used_ns),
+        (schema.lost_records, schema.lost_records.c.until_ns),
     ):
         more |= _delete_rows(connection, table, seen, horizon_ns) == ROWS_AT_ONCE
     return len(keys), more

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
 
 from buildprof.model.build import Build, BuildError, Engine, Image, Options, Source, Status, Summary, Vcs
+from buildprof.model.recipe import Recipe
 from buildprof.model.series import Labels
+from buildprof.model.snapshot import Snapshot
 from buildprof.model.step import Kind, Layer, Outcome, Resources, Step
+from buildprof.store.recipes import recipe_digest
 
 KEY_CHARACTERS = 255
 """How much is kept of a text that stands in an index, whose entries PostgreSQL limits to 2.7 kB."""
+
+_NO_RECIPES: Mapping[str, Recipe] = {}
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _dump_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
@@ -85,7 +90,14 @@ def build_row(key: int, build: Build) -> tuple[Any, ...]:
         None if image is None else image.size_bytes,
         None if vcs is None else dump_json([vcs.source, vcs.revision]),
         dump_json(
-            [options.no_cache, options.build_args, options.build_arg_hashes, options.cache_from, options.cache_to]
+            [
+                options.no_cache,
+                options.build_args,
+                options.build_arg_hashes,
+                options.cache_from,
+                options.cache_to,
+                options.no_cache_stages,
+            ]
         ),
         summary.steps,
         summary.cacheable_steps,
@@ -100,6 +112,7 @@ def build_row(key: int, build: Build) -> tuple[Any, ...]:
         summary.cache_import_seconds,
         summary.cache_export_seconds,
         summary.base_pull_seconds,
+        None if build.snapshot is None else dump_snapshot(build.snapshot),
     )
 
 
@@ -111,7 +124,8 @@ def build_from(row: Row[Any], dockerfile_text: str = "", steps: tuple[Step, ...]
         started_ns, completed_ns, group, directory, dockerfile, dockerfile_digest, context, platforms,
         error, image, image_size_bytes, vcs, options, *summary,
     ) = columns  # fmt: skip
-    no_cache, build_args, hashes, cache_from, cache_to = json.loads(options)
+    no_cache, build_args, hashes, cache_from, cache_to, *more = json.loads(options)
+    snapshot = summary[13]
     return Build(
         ref=ref,
         builder=builder,
@@ -133,10 +147,16 @@ def build_from(row: Row[Any], dockerfile_text: str = "", steps: tuple[Step, ...]
         error=None if error is None else _error(json.loads(error)),
         image=None if image is None else _image(json.loads(image), image_size_bytes),
         vcs=None if vcs is None else Vcs(*json.loads(vcs)),
-        options=Options(no_cache, build_args, hashes, tuple(cache_from), tuple(cache_to)),
+        options=Options(no_cache, build_args, hashes, tuple(cache_from), tuple(cache_to), *map(tuple, more)),
         summary=Summary(*summary[:13]),
         steps=steps,
+        snapshot=None if snapshot is None else Snapshot(*json.loads(snapshot)),
     )
+
+
+def dump_snapshot(snapshot: Snapshot) -> str:
+    """JSON text of a snapshot."""
+    return dump_json([snapshot.directory, snapshot.number, snapshot.at_ns, snapshot.is_exact])
 
 
 def _error(value: list[Any]) -> BuildError:
@@ -191,6 +211,7 @@ def step_rows(build_key: int, steps: Sequence[Step]) -> list[tuple[Any, ...]]:
                 step.stored_bytes,
                 None if resources is None else _dump_resources(resources),
                 None if step.error is None else clean(step.error),
+                None if step.recipe is None else recipe_digest(step.recipe),
             )
         )
     return rows
@@ -207,19 +228,22 @@ def _dump_resources(used: Resources) -> str:
     return _dump([used.cpu_seconds, used.memory_peak_bytes, used.read_bytes, used.written_bytes, used.network_bytes])
 
 
-def steps_from(rows: Sequence[Row[Any]]) -> tuple[Step, ...]:
-    """Make the steps of one build from its rows of `steps`, all columns in order, sorted by ordinal."""
+def steps_from(rows: Sequence[Row[Any]], recipes: Mapping[str, Recipe] = _NO_RECIPES) -> tuple[Step, ...]:
+    """Make the steps of one build from its rows of `steps`, all columns in order, sorted by ordinal.
+
+    `recipes` are by digest; steps of others have none.
+    """
     ids = [row.id for row in rows]
-    return tuple(_step(row, ids) for row in rows)
+    return tuple(_step(row, ids, recipes) for row in rows)
 
 
-def _step(row: Row[Any], ids: list[str]) -> Step:
+def _step(row: Row[Any], ids: list[str], recipes: Mapping[str, Recipe]) -> Step:
     columns: Sequence[Any] = row
     (
         _, _, step_id, name, kind, outcome, stage, position, of, platform, instruction, command, identity,
         first_line, last_line, inputs, cacheable, started_ns, completed_ns, duration_seconds, on_critical_path,
         slack_seconds, saved_seconds, transferred_bytes, layer_digest, layer_size_bytes, layer_compressed_bytes,
-        stored_bytes, resources, error,
+        stored_bytes, resources, error, recipe,
     ) = columns  # fmt: skip
     return Step(
         id=step_id,
@@ -247,4 +271,5 @@ def _step(row: Row[Any], ids: list[str]) -> Step:
         stored_bytes=stored_bytes,
         resources=None if resources is None else Resources(*json.loads(resources)),
         error=error,
+        recipe=None if recipe is None else recipes.get(recipe),
     )

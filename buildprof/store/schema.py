@@ -64,6 +64,7 @@ builds = Table(
     Column("cache_import_seconds", Double),
     Column("cache_export_seconds", Double),
     Column("base_pull_seconds", Double),
+    Column("snapshot", Text),
 )
 
 # Ref first, so that one index finds a build and all refs with a prefix.
@@ -136,8 +137,59 @@ steps = Table(
     Column("stored_bytes", BigInteger),
     Column("resources", Text),
     Column("error", Text),
+    Column("recipe", Text),
     sqlite_with_rowid=False,
 )
+
+# What steps are made of, once for all builds that have it.
+recipes = Table(
+    "recipes",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("last_used_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Why a build's steps missed, as the document of `explain` has it, without sentences.
+explanations = Table(
+    "explanations",
+    metadata,
+    Column("build_key", RowKey, ForeignKey("builds.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The same by the things at fault, to be added up over time.
+losses = Table(
+    "losses",
+    metadata,
+    Column("build_key", RowKey, ForeignKey("builds.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("project", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("seconds", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("losses_by_project", losses.c.project, losses.c.at_ns)
+
+# Cache records that one reading showed and a later one did not.
+lost_records = Table(
+    "lost_records",
+    metadata,
+    Column("builder", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("until_ns", BigInteger, primary_key=True, autoincrement=False),
+    Column("since_ns", BigInteger, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("by", Text),
+    sqlite_with_rowid=False,
+)
+Index("lost_records_by_creation", lost_records.c.builder, lost_records.c.created_ns)
 
 # That a build's contributions are in `series`. Outlives the build: the engine may tell of it again after retention.
 counted_builds = Table(
@@ -227,8 +279,12 @@ __all__ = [
     "cursors",
     "dockerfiles",
     "engine_events",
+    "explanations",
+    "losses",
+    "lost_records",
     "metadata",
     "projects",
+    "recipes",
     "series",
     "step_history",
     "steps",

@@ -53,6 +53,16 @@ class Statements:
     """A build's key."""
     insert_steps: str
     """A row of `steps`."""
+    upsert_recipe: str
+    """A row of `recipes`."""
+    upsert_explanation: str
+    """A row of `explanations`."""
+    delete_losses: str
+    """A build's key."""
+    insert_losses: str
+    """A row of `losses`."""
+    insert_lost: str
+    """A row of `lost_records`, left out if there."""
     insert_counted: str
     """A row of `counted_builds`."""
     add_series: str
@@ -89,7 +99,7 @@ def compile_statements(dialect: Dialect) -> Statements:
         return str(statement.compile(dialect=dialect))
 
     builds, steps, counted = schema.builds, schema.steps, schema.counted_builds
-    history = schema.step_history
+    history, losses = schema.step_history, schema.losses
     zero: ColumnElement[int] = literal_column("0")
     known = (
         select(builds.c.ref, builds.c.builder, builds.c.key, builds.c.status, builds.c.generation)
@@ -113,6 +123,13 @@ def compile_statements(dialect: Dialect) -> Statements:
         ),
         delete_steps=text(delete(steps).where(steps.c.build_key == bindparam("b_key", type_=steps.c.build_key.type))),
         insert_steps=text(insert(steps)),
+        upsert_recipe=text(_upsert(dialect, schema.recipes)),
+        upsert_explanation=text(_upsert(dialect, schema.explanations)),
+        delete_losses=text(
+            delete(losses).where(losses.c.build_key == bindparam("b_key", type_=losses.c.build_key.type))
+        ),
+        insert_losses=text(insert(losses)),
+        insert_lost=text(_insert(dialect, schema.lost_records).on_conflict_do_nothing()),
         insert_counted=text(insert(counted)),
         add_series=text(_add_series(dialect)),
         set_series=text(_set_series(dialect)),

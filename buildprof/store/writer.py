@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, select
 
+from buildprof.analysis.losses import losses
 from buildprof.model.build import Build, Status
+from buildprof.model.cache import CacheRecord
 from buildprof.model.events import EngineEvent
+from buildprof.model.explanation import Explanation
+from buildprof.model.explanation_document import explanation_document
 from buildprof.model.series import Contribution
 from buildprof.store import schema
 from buildprof.store.connect import one_line_errors
 from buildprof.store.migrate import WRITES
 from buildprof.store.names import candidate_names
+from buildprof.store.recipes import dump_recipe
 from buildprof.store.retention import delete_batch
 from buildprof.store.rows import build_row, clean, dump_json, key_text, step_rows
 from buildprof.store.statements import Statements, compile_statements
@@ -37,6 +42,8 @@ Rank = tuple[bool, int]
 
 Row = tuple[Any, ...]
 
+NO_EXPLANATIONS: Mapping[BuildKey, Explanation] = {}
+
 
 class Writer:
     """Writes to one store over one connection. Safe to call from several threads and beside other processes.
@@ -56,16 +63,30 @@ class Writer:
         with self._lock:
             self._connection.close()
 
-    def save_build(self, build: Build, contributions: Sequence[Contribution] = (), *, scope: str) -> bool:
+    def save_build(
+        self,
+        build: Build,
+        contributions: Sequence[Contribution] = (),
+        *,
+        scope: str,
+        explanation: Explanation | None = None,
+    ) -> bool:
         """Store a build with its steps; tell whether its contributions were added to the series of `scope` now.
 
         A stored build is replaced by one of the same or a later generation, a running one by any finished one, a
         finished one never by a running one. Contributions of a build are added once, when it is first seen finished, in the same transaction;
-        so are the durations of its executed steps to their history.
+        so are the durations of its executed steps to their history. An explanation replaces an earlier one.
         """
-        return (build.builder, build.ref) in self.save_builds([(build, contributions)], scope=scope)
+        told = {(key_text(build.builder), key_text(build.ref)): explanation} if explanation else {}
+        return (build.builder, build.ref) in self.save_builds([(build, contributions)], scope=scope, explanations=told)
 
-    def save_builds(self, batch: Sequence[tuple[Build, Sequence[Contribution]]], *, scope: str) -> set[BuildKey]:
+    def save_builds(
+        self,
+        batch: Sequence[tuple[Build, Sequence[Contribution]]],
+        *,
+        scope: str,
+        explanations: Mapping[BuildKey, Explanation] = NO_EXPLANATIONS,
+    ) -> set[BuildKey]:
         """Store many builds in one transaction, as if by `save_build` one after another.
 
         Returns (builder, ref) of those whose contributions were added now.
@@ -83,7 +104,7 @@ class Writer:
                     to_save[key] = build
                 if build.status is not Status.RUNNING and key not in counted:
                     to_count.setdefault(key, (build, contributions))
-            self._save_rows(connection, to_save, {key: row_key for key, (row_key, _) in stored.items()})
+            self._save_rows(connection, to_save, {key: row_key for key, (row_key, _) in stored.items()}, explanations)
             if to_count:
                 self._count(connection, to_count, scope)
         return {(build.builder, build.ref) for build, _ in to_count.values()}
@@ -118,6 +139,18 @@ class Writer:
         if rows:
             with self._transaction() as connection:
                 connection.exec_driver_sql(self._statements.insert_events, rows)
+
+    def save_lost_records(
+        self, builder: str, records: Iterable[CacheRecord], since_ns: int, until_ns: int, by: str | None
+    ) -> None:
+        """Note that a builder's cache had records at one time and has them no more at another."""
+        rows: list[Row] = [
+            (key_text(builder), key_text(one.id), until_ns, since_ns, one.created_ns, clean(one.description)[:4000], by)
+            for one in records
+        ]
+        if rows:
+            with self._transaction() as connection:
+                connection.exec_driver_sql(self._statements.insert_lost, rows)
 
     def set_cursor(self, name: str, value: str) -> None:
         """Remember how far a source has been read."""
@@ -202,12 +235,20 @@ class Writer:
                 stored[builder, ref] = (row_key, _rank(status, generation))
         return stored, counted
 
-    def _save_rows(self, connection: Connection, batch: dict[BuildKey, Build], row_keys: dict[BuildKey, int]) -> None:
+    def _save_rows(
+        self,
+        connection: Connection,
+        batch: dict[BuildKey, Build],
+        row_keys: dict[BuildKey, int],
+        explanations: Mapping[BuildKey, Explanation] = NO_EXPLANATIONS,
+    ) -> None:
         statements = self._statements
         next_key = connection.exec_driver_sql(statements.last_key).scalar_one() + 1
         inserted: list[Row] = []
         steps: list[Row] = []
         dockerfiles: list[Row] = []
+        recipes: dict[str, Row] = {}
+        told: list[tuple[int, Build, Explanation]] = []
         for key, build in batch.items():
             row_key = row_keys.get(key)
             if row_key is None:
@@ -218,6 +259,11 @@ class Writer:
                 connection.exec_driver_sql(statements.update_build, (*build_row(row_key, build)[1:], row_key))
                 connection.exec_driver_sql(statements.delete_steps, (row_key,))
             steps += step_rows(row_key, build.steps)
+            for recipe in (step.recipe for step in build.steps if step.recipe):
+                digest, document = dump_recipe(recipe)
+                recipes[digest] = (digest, document, build.started_ns)
+            if (explanation := explanations.get(key)) is not None:
+                told.append((row_key, build, explanation))
             if build.dockerfile_digest:
                 dockerfiles.append(
                     _dockerfile_row(
@@ -231,6 +277,20 @@ class Writer:
         _run(connection, statements.insert_builds, inserted)
         _run(connection, statements.insert_steps, steps)
         _run(connection, statements.upsert_dockerfile, dockerfiles)
+        _run(connection, statements.upsert_recipe, list(recipes.values()))
+        for row_key, build, explanation in told:
+            self._save_explanation(connection, row_key, build, explanation)
+
+    def _save_explanation(self, connection: Connection, row_key: int, build: Build, explanation: Explanation) -> None:
+        document = dump_json(explanation_document(explanation, build.steps))
+        connection.exec_driver_sql(self._statements.upsert_explanation, (row_key, document))
+        connection.exec_driver_sql(self._statements.delete_losses, (row_key,))
+        place = (key_text(build.project), key_text(build.target), build.started_ns)
+        rows: list[Row] = [
+            (row_key, ordinal, *place, str(loss.cause), key_text(loss.subject), loss.seconds)
+            for ordinal, loss in enumerate(losses(explanation))
+        ]
+        _run(connection, self._statements.insert_losses, rows)
 
     def _count(
         self, connection: Connection, batch: dict[BuildKey, tuple[Build, Sequence[Contribution]]], scope: str

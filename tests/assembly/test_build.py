@@ -68,7 +68,8 @@ def test_no_value_that_a_dockerfile_assigns_to_a_secret_is_anywhere_in_a_build_a
         assert "sesame9" in (DIRECTORY / f"{name}.jsonl").read_text()
         build = replay_name(name)
         assert "sesame9" not in repr(build)
-        assert "open1envvalue" not in repr(build.steps)
+        # A recipe has the Dockerfile's own words.
+        assert "open1envvalue" not in repr([replace(step, recipe=None) for step in build.steps])
         assert all(step.lines for step in build.steps if step.position)
 
 

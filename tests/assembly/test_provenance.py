@@ -160,7 +160,9 @@ VALUES = st.recursive(
     | st.dictionaries(
         st.sampled_from(
             ["step0", "step0:0", "id", "data", "line", "start", "end", "size", "digest", "uri", "samples", "cpuStat",
-             "usageNanos", "locations", "ranges", "peak", "memoryStat", "netStat", "rxBytes"]
+             "usageNanos", "locations", "ranges", "peak", "memoryStat", "netStat", "rxBytes", "Op", "exec", "file", "copy",
+             "meta", "env", "mounts", "input", "selector", "actions", "Action", "src", "source", "identifier", "attrs",
+             "platform", "OS", "extraHosts", "include_patterns"]
         ),
         inner,
         max_size=4,
@@ -176,10 +178,22 @@ def shape(**fields):
 
 
 STEPS = st.dictionaries(st.sampled_from(["step0", "step0:0"]), VALUES)
-CONFIG = shape(
-    digestMapping=st.dictionaries(st.text(max_size=2), VALUES),
-    llbDefinition=st.lists(shape(id=st.just("step0"), resourceUsage=shape(samples=st.lists(VALUES, max_size=2)))),
+MOUNT = shape(input=VALUES, selector=VALUES, dest=VALUES)
+COPY = shape(src=VALUES, include_patterns=st.lists(VALUES, max_size=2), allowWildcard=VALUES)
+ACTION = shape(input=VALUES, secondaryInput=VALUES, Action=shape(copy=COPY, mkdir=VALUES))
+OPERATIONS = shape(
+    exec=shape(meta=shape(env=st.lists(VALUES, max_size=2), args=VALUES, extraHosts=VALUES), mounts=st.lists(MOUNT)),
+    file=shape(actions=st.lists(ACTION, max_size=2)),
+    source=shape(identifier=VALUES, attrs=VALUES),
+    merge=VALUES,
 )
+STEP = shape(
+    id=st.just("step0"),
+    op=shape(Op=OPERATIONS, platform=VALUES),
+    inputs=st.lists(VALUES, max_size=2),
+    resourceUsage=shape(samples=st.lists(VALUES, max_size=2)),
+)
+CONFIG = shape(digestMapping=st.dictionaries(st.text(max_size=2), VALUES), llbDefinition=st.lists(STEP, max_size=2))
 BUILDKIT = shape(
     source=shape(locations=STEPS, infos=st.lists(shape(data=st.text(max_size=8)), max_size=2)), layers=STEPS
 )
@@ -195,6 +209,7 @@ PREDICATE = shape(
 @example(b'{"buildConfig": {"digestMapping": {"a": [], "b": {}, "c": null, "d": 1}}}')
 @example(b'{"buildConfig": {"llbDefinition": [[], {"id": {}, "resourceUsage": {"samples": [[], {"cpuStat": 1}]}}]}}')
 @example(b'{"materials": [[], {"digest": [], "uri": {}}, {"digest": {"sha256": {}}}]}')
+@example(b'{"buildConfig": {"digestMapping": {"a": "s"}, "llbDefinition": [{"id": "s", "op": {"Op": {"file": []}}}]}}')
 @given(
     (PREDICATE | shape(predicate=PREDICATE) | VALUES).map(lambda document: json.dumps(document).encode()) | st.binary()
 )

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -92,6 +94,66 @@ SHELL ["/bin/sh", "-ec"]
 RUN echo other shell > /shell
 """
 MOUNTS_FAILED = MOUNTS.replace(" AS only", "") + "RUN set -x; : $DB_PASS; exit 3\n"
+SOURCES = """\
+# every way of taking something
+ARG BASE=base
+ARG DIR=src
+FROM ${BASE}:latest AS files
+ARG DIR
+ARG MODE=640 UNSET
+ENV NAME=one PLACE=/x/${DIR}
+ENV PATH=/opt:$PATH
+COPY *.txt /texts/
+COPY $DIR/ /dir/
+COPY --chown=1:2 --chmod=$MODE a.txt package.json /several/
+COPY ["with space.txt", "/space/"]
+ADD archive.tar /unpacked/
+ADD ./$DIR/../a.txt ${UNSET:-$PLACE}/
+COPY <<one.txt <<"two.txt" /inline/
+$NAME
+one.txt
+two $NAME
+two.txt
+WORKDIR $PLACE
+RUN --mount=type=bind,target=/m --mount=type=bind,source=$DIR,target=/s \\
+    # the parser takes this line out
+    --mount=type=bind,from=other,source=one.txt,target=/n --mount=type=bind,from=base,source=/bin,target=/b ls /m /s /n
+RUN --mount=type=cache,target=/c,uid=5 --mount=type=secret,id=none --mount=type=tmpfs,target=/t ls
+RUN <<EOF
+#!/bin/sh
+echo script
+EOF
+COPY --from=other one.txt /named/
+COPY --from=base:latest /bin/sh /image/
+COPY --from=other-image /bin/sh /other-image/
+ONBUILD ARG LATE=late
+ONBUILD COPY $DIR/x.txt /triggered/$LATE
+FROM files AS below
+COPY --from=0 /dir /again
+FROM other-image AS last
+USER 0:0
+SHELL ["/bin/sh", "-ec"]
+COPY --link --from=below /dir /dir
+COPY --link --chown=7 a.txt /dir
+RUN ls /dir
+FROM scratch AS unused
+COPY a.txt /unused
+"""
+SOURCES_FILES = {
+    "Dockerfile": SOURCES,
+    **dict.fromkeys(
+        ("a.txt", "b.txt", "with space.txt", "src/x.txt", "src/deep/y.md", "other/one.txt", "package.json"), "{}\n"
+    ),
+}
+EXCLUDE = "FROM base\nCOPY --exclude=*.md --exclude=deep/z src /some/\nADD --exclude=*.txt . /rest/\n"
+ARCHITECTURES = """\
+FROM --platform=$TARGETPLATFORM scratch AS files
+ARG TARGETARCH
+ARG TARGETPLATFORM
+COPY src/$TARGETARCH /program
+FROM scratch
+COPY --from=files /program /program
+"""
 REMOTE = f"FROM base\nADD http://127.0.0.1:{FILES_PORT}/package.json /remote/\nRUN cat /remote/package.json > /seen\n"
 TWINS = "FROM base\nRUN sleep 5; echo twins > /twins\nRUN echo after > /after\n"
 PULLED = "FROM base\nRUN seq 1 100000 > /large\nRUN cat /large > /twice\nCOPY a.txt /\nRUN sleep 1\n"
@@ -158,6 +220,28 @@ def remote(engine: Engine, context: Path) -> None:
         server.shutdown()
 
 
+def sources(engine: Engine, context: Path) -> None:
+    """A build with named contexts, a directory and an image, and an archive to unpack; not of the last stage."""
+    with tarfile.open(context / "archive.tar", "w") as archive:
+        archive.add(context / "a.txt", "a.txt")
+    contexts = ("--build-context=other=other", "--build-context=other-image=docker-image://base:latest")
+    engine.docker("buildx", "build", "--network=host", "--target=last", *contexts, ".", cwd=context)
+
+
+def archive_as_context(engine: Engine, context: Path) -> None:
+    """A build whose context comes as an archive on standard input."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(context, ".")
+    subprocess.run(
+        ["docker", "buildx", "build", "--network=host", "-"],
+        env=engine.environment,
+        input=buffer.getvalue(),
+        check=True,
+        capture_output=True,
+    )
+
+
 def twins(engine: Engine, context: Path) -> None:
     """Two equal builds at once, of which the one that began is interrupted while the step that they share runs."""
     command = ["docker", "buildx", "build", "--network=host", "."]
@@ -196,6 +280,10 @@ SCENARIOS = (
     Scenario("platforms", {"Dockerfile": PLATFORMS, **_COMMON}, build("--platform=linux/amd64,linux/arm64"), ("docker-28-containerd",)),
     Scenario("mounts", {"Dockerfile": MOUNTS, **_COMMON}, build()),
     Scenario("mounts-failed", {"Dockerfile": MOUNTS_FAILED, **_COMMON}, build(check=False), ("docker-26", "docker-28")),
+    Scenario("sources", SOURCES_FILES, sources),
+    Scenario("exclude", SOURCES_FILES | {"Dockerfile": EXCLUDE}, build(), ("docker-28",)),
+    Scenario("architectures", {"Dockerfile": ARCHITECTURES, "src/amd64": "1", "src/arm64": "2"}, build("--platform=linux/amd64,linux/arm64"), ("docker-28-containerd",)),
+    Scenario("archive", {"Dockerfile": PULLED, **_COMMON}, archive_as_context, ("docker-28",)),
     Scenario("remote-cold", {"Dockerfile": REMOTE, **_COMMON}, remote, ("docker-28",)),
     Scenario("remote-warm", {"Dockerfile": REMOTE, **_COMMON}, remote, ("docker-28",), before=remote),
     Scenario("twins", {"Dockerfile": TWINS}, twins, ("docker-28",)),
@@ -266,6 +354,7 @@ def main() -> None:
                     context = Path(directory) / "app"
                     context.mkdir()
                     for file, text in scenario.files.items():
+                        (context / file).parent.mkdir(parents=True, exist_ok=True)
                         (context / file).write_text(text)
                     if scenario.before:
                         scenario.before(engine, context)

@@ -26,6 +26,7 @@ from buildprof.assembly.classic_facts import (
     ImageRecord,
     Question,
 )
+from buildprof.assembly.redact import make_redactor
 from buildprof.model.build import Build
 from buildprof.model.build import Engine as EngineName
 from buildprof.model.events import EngineEvent, HistoryEntry
@@ -38,6 +39,7 @@ from tests.engines.images import import_base
 
 DIRECTORY = Path(__file__).parent / "classic"
 ENGINE = EngineName("docker", "test")
+REDACTOR = make_redactor(b"key")
 
 TWO_STAGES = """FROM base:latest AS one
 ARG SECRET=x
@@ -87,7 +89,7 @@ async def observed(host: str, *, buildkit_images: bool = False) -> AsyncIterator
     """Follow an engine's events for the time of the block, and a little longer."""
     endpoint = parse_endpoint(host)
     api, cursor = DockerApi(endpoint), EventCursor()
-    observation = Observation(ClassicTracker("default", ENGINE, buildkit_images=buildkit_images))
+    observation = Observation(ClassicTracker("default", ENGINE, buildkit_images=buildkit_images, redactor=REDACTOR))
     is_up = asyncio.Event()
 
     async def follow() -> None:
@@ -207,7 +209,9 @@ def _to_json(answer: tuple[Question, ContainerRecord | ImageRecord | None]) -> d
 def _from_json(item: dict[str, Any]) -> tuple[Question, ContainerRecord | ImageRecord | None]:
     record = item["record"]
     if item["kind"] == "container":
-        answer = record and ContainerRecord(**record | {"command": tuple(record["command"])})
+        answer = record and ContainerRecord(
+            **record | {"command": tuple(record["command"]), "environment": tuple(record.get("environment", ()))}
+        )
         return ContainerQuestion(item["id"]), answer
     if record:
         history = tuple(HistoryEntry(**one | {"tags": tuple(one["tags"])}) for one in record["history"])

@@ -16,6 +16,7 @@ FedBy = Literal["store", "agent"]
 _BUILD = ("builder", "project", "target")
 _TARGET = ("project", "target")
 _STEP = ("project", "target", "instruction")
+_CAUSE = ("project", "target", "cause")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,13 @@ CATALOG: tuple[Metric, ...] = (
     ),
     _counter("cacheable_steps_total", "Steps that can be served from the cache.", _STEP),
     _counter("cache_hits_total", "Steps that were served from the cache.", _STEP),
+    _counter("cache_misses_total", "Steps that missed the cache for a cause of their own.", _CAUSE),
+    _counter(
+        "cache_lost_seconds_total",
+        "Time lost to a cause: in the steps that it made miss, and in those that missed with them.",
+        _CAUSE,
+        "seconds",
+    ),
     _counter("executed_seconds_total", "Time spent in steps that were not in the cache.", _TARGET, "seconds"),
     _counter("cache_saved_seconds_total", "Time that steps in the cache took when they last ran.", _TARGET, "seconds"),
     _counter("context_transfer_bytes_total", "Bytes of build contexts sent to the builder.", _TARGET, "bytes"),
@@ -111,6 +119,8 @@ CATALOG: tuple[Metric, ...] = (
     _counter("source_restarts_total", "Restarts of a source after a failure.", ("source",), fed_by="agent"),
     _counter("source_events_total", "Events that a source emitted.", ("source",), fed_by="agent"),
     _counter("source_events_dropped_total", "Events lost as a queue was full.", ("source",), fed_by="agent"),
+    _gauge("watched_directories", "Directories that are watched for changes.", ("project",), fed_by="agent"),
+    _gauge("watched_files", "Files in watched directories.", ("project",), fed_by="agent"),
     _gauge("store_size_bytes", "Size of the store.", (), "bytes", "agent"),
     Metric(
         "store_write_seconds",

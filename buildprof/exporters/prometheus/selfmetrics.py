@@ -70,6 +70,14 @@ class SelfMetrics:
             self._get("build_cache_size_bytes", GaugeMetric).labels(*labels).set(sizes[state])
             self._get("build_cache_records", GaugeMetric).labels(*labels).set(records[state])
 
+    def watched(self, trees: dict[str, tuple[int, int]]) -> None:
+        """How many directories and files are watched, by project; projects that are watched no more have no series."""
+        for index, name in enumerate(("watched_directories", "watched_files")):
+            gauge = self._get(name, GaugeMetric)
+            gauge.clear()
+            for project, counts in trees.items():
+                gauge.labels(_label(project)).set(counts[index])
+
     def store_written(self, duration_seconds: float) -> None:
         """A transaction of the store's writer ended."""
         self._get("store_write_seconds", HistogramMetric).observe(max(duration_seconds, 0.0))

@@ -93,6 +93,7 @@ def busy_self_metrics() -> SelfMetrics:
     own.store_written(0.02)
     own.store_written(99.0)
     own.store_size(4096)
+    own.watched({"shop": (3, 12)})
     records = (
         CacheRecord("a", 10, "", "regular", in_use=True, shared=True, created_ns=0),
         CacheRecord("b", 20, "", "regular", in_use=False, shared=True, created_ns=0),

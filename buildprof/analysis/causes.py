@@ -1,0 +1,256 @@
+"""Why the root misses of a build missed: by comparison with earlier builds of the same target.
+
+For each root miss the earlier builds are looked through, the newest first, for the same step. One with the same inputs
+says that the step was in the cache and is no more; otherwise what differs from the newest one is the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+
+from buildprof.analysis.alignment import align
+from buildprof.analysis.differences import ChangesBetween, Differences, StepComparison, source_evidence
+from buildprof.analysis.misses import root_misses
+from buildprof.analysis.reading_order import reading_order
+from buildprof.model.build import Build
+from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
+from buildprof.model.step import Kind, Outcome, Step
+from buildprof.model.text import rfc3339
+
+CHECKED = ("instruction", "arguments", "base image", "remote sources", "files", "earlier steps", "cache records")
+
+_IN_CACHE = frozenset({Outcome.HIT, Outcome.MISS, Outcome.SHARED})
+"""A step with one of these ended well, so that its result was in the cache afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A cache record that was there at `since_ns` and gone at `until_ns`; `by` is "prune", "gc" or None."""
+
+    since_ns: int
+    until_ns: int
+    by: str | None = None
+
+
+LostRecord = Callable[[Build, Step], Lost | None]
+"""What became of the record that a step made in a build in which it ran; None if nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known beside the builds themselves. `missing` says what would have to be seen to know changed files."""
+
+    changes: ChangesBetween = lambda _before, _after, _uses: None
+    lost: LostRecord = lambda _build, _step: None
+    missing: str = ""
+
+
+NOTHING_KNOWN = Evidence()
+
+
+def explain(
+    build: Build, earlier: Iterable[Build], elsewhere: Iterable[Build] = (), evidence: Evidence = NOTHING_KNOWN
+) -> Explanation:
+    """Explain all root misses of a build.
+
+    `earlier` are builds of the same target on the same builder, the newest first; `elsewhere` such on other builders.
+    Both are read only as far as they are needed.
+    """
+    roots = root_misses(build.steps)
+    if not roots:
+        return Explanation(build.ref, build.project, build.target)
+    here, away = _Compared(build, earlier, evidence), _Compared(build, elsewhere, evidence)
+    ordered = [step for step in reading_order(build.steps) if step.id in roots]
+    misses = [_miss(build, step, here, away, evidence) for step in ordered]
+    misses = _with_costs(build, misses)
+    return Explanation(
+        ref=build.ref,
+        project=build.project,
+        target=build.target,
+        compared_to=here.first_ref,
+        misses=tuple(sorted(misses, key=lambda miss: -(miss.blamed_seconds or 0.0))),
+        blamed_seconds=sum(miss.blamed_seconds or 0.0 for miss in misses),
+    )
+
+
+class _Compared:
+    """Earlier builds, each aligned once, as they are asked for."""
+
+    def __init__(self, build: Build, earlier: Iterable[Build], evidence: Evidence) -> None:
+        self._build, self._evidence = build, evidence
+        self._source = iter(earlier)
+        self._seen: list[StepComparison] = []
+        self.first_ref: str | None = None
+
+    def __iter__(self) -> Iterator[StepComparison]:
+        number = 0
+        while True:
+            if number == len(self._seen):
+                before = next(self._source, None)
+                if before is None:
+                    return
+                alignment = align(before, self._build)
+                self._seen.append(StepComparison(before, self._build, alignment, self._evidence.changes))
+            yield self._seen[number]
+            number += 1
+
+
+def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: Evidence) -> Miss:
+    nearest: tuple[StepComparison, Differences] | None = None
+    newest: StepComparison | None = None
+    failed_before = False
+    same: list[tuple[Build, Step]] = []
+    for comparison in here:
+        newest = newest or comparison
+        partner = comparison.alignment.partners.get(step.id)
+        if partner is None or partner.outcome not in _IN_CACHE:
+            failed_before |= partner is not None and partner.outcome in (Outcome.FAILED, Outcome.CANCELED)
+            continue
+        differences = comparison.of(step)
+        if differences is None:
+            continue
+        nearest = nearest or (comparison, differences)
+        if differences.are_none:
+            same.append((comparison.before, partner))
+            if partner.outcome is Outcome.MISS:  # the one that put it into the cache
+                break
+    if nearest is not None and here.first_ref is None:
+        here.first_ref = nearest[0].before.ref
+    differences = nearest[1] if nearest else Differences()
+    if (option := _no_cache(build, step)) is not None:
+        asked = Finding(Cause.NO_CACHE, Confidence.CERTAIN, {"option": option})
+        return Miss(step.id, asked, also=differences.findings, via=differences.via if differences.findings else "")
+    if same:
+        return Miss(step.id, _evicted(same, evidence))
+    if nearest is not None:
+        return _different(step, differences, evidence)
+    return _never_seen(step, newest, away, evidence, failed_before=failed_before)
+
+
+def _different(step: Step, differences: Differences, evidence: Evidence) -> Miss:
+    if differences.findings:
+        first, *rest = differences.findings
+        return Miss(step.id, first, tuple(rest), differences.via)
+    takes = step.recipe.takes if step.recipe else ()
+    if "files" in differences.unknown and (takes or step.kind in (Kind.COPY, Kind.ADD)):
+        return Miss(
+            step.id, Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, evidence.missing or None))
+        )
+    if "base image" in differences.unknown and step.recipe and step.recipe.images:
+        image = step.recipe.images[0]
+        found = {"image": image[0], "before": None, "after": image[1] or None}
+        return Miss(step.id, Finding(Cause.BASE_CHANGED, Confidence.LIKELY, found))
+    if "remote sources" in differences.unknown and step.recipe and step.recipe.remotes:
+        url, digest = step.recipe.remotes[0]
+        found = {"url": url, "before": None, "after": digest or None}
+        return Miss(step.id, Finding(Cause.REMOTE_CHANGED, Confidence.LIKELY, found))
+    if "files" in differences.unknown:  # of an earlier step that came from the cache
+        return Miss(
+            step.id, Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, evidence.missing or None))
+        )
+    checked = [one for one in CHECKED if one not in differences.unknown]
+    return Miss(step.id, Finding(Cause.UNKNOWN, Confidence.LIKELY, {"checked": checked}))
+
+
+def _never_seen(
+    step: Step, newest: StepComparison | None, away: _Compared, evidence: Evidence, *, failed_before: bool
+) -> Miss:
+    if newest is None:
+        for comparison in away:
+            partner = comparison.alignment.partners.get(step.id)
+            differences = comparison.of(step) if partner and partner.outcome in _IN_CACHE else None
+            if differences is None:
+                continue
+            if not differences.findings:
+                before = comparison.before
+                sure = Confidence.LIKELY if differences.unknown else Confidence.CERTAIN
+                return Miss(step.id, Finding(Cause.COLD_BUILDER, sure, {"builder": before.builder, "ref": before.ref}))
+            found = _different(step, differences, evidence)
+            return replace(found, finding=replace(found.finding, confidence=Confidence.LIKELY))
+        return Miss(step.id, Finding(Cause.FIRST_BUILD, Confidence.CERTAIN))
+    if failed_before:
+        return Miss(step.id, Finding(Cause.FIRST_BUILD, Confidence.CERTAIN, {"reason": "never_succeeded"}))
+    if (moved := _moved(step, newest)) is not None:
+        return Miss(step.id, moved)
+    return Miss(step.id, Finding(Cause.FIRST_BUILD, Confidence.CERTAIN, {"reason": "new_step"}))
+
+
+def _moved(step: Step, newest: StepComparison) -> Finding | None:
+    """A step that the earlier build had in another place of the stage: what stood there before stands beside it."""
+    written = step.recipe.written if step.recipe else None
+    if written is None:
+        return None
+    stage = [one for one in newest.before.steps if one.stage == step.stage and one.platform == step.platform]
+    texts = {one.position: one.recipe.written for one in stage if one.recipe and one.recipe.written}
+    if written.text not in {one.text for one in texts.values()}:
+        return None
+    there = texts.get(step.position)
+    evidence = {"before": there.text if there else None, "after": written.text, "lines": list(written.lines)}
+    return Finding(Cause.INSTRUCTION_CHANGED, Confidence.CERTAIN, evidence)
+
+
+def _no_cache(build: Build, step: Step) -> str | None:
+    """The option that asked for this step to run. WORKDIR and merges come from the cache nevertheless."""
+    options = build.options
+    if not options.no_cache or step.kind in (Kind.WORKDIR, Kind.MERGE):
+        return None
+    if not options.no_cache_stages:
+        return "--no-cache"
+    stages = {one.lower() for one in options.no_cache_stages}
+    alone = len({one.stage for one in build.steps if one.position is not None}) == 1
+    if step.stage.lower() in stages:
+        return f"--no-cache-filter={step.stage}"
+    return f"--no-cache-filter={options.no_cache_stages[0]}" if alone and not step.stage else None
+
+
+def _evicted(same: Sequence[tuple[Build, Step]], evidence: Evidence) -> Finding:
+    last_build, _ = same[0]
+    lost = next((found for one in same if (found := evidence.lost(*one)) is not None), None)
+    if lost is None:
+        since = rfc3339(last_build.completed_ns) if last_build.completed_ns else None
+        return Finding(Cause.EVICTED, Confidence.LIKELY, {"lost_at": [since, None], "by": None})
+    times = [rfc3339(lost.since_ns), rfc3339(lost.until_ns)]
+    return Finding(Cause.EVICTED, Confidence.CERTAIN, {"lost_at": times, "by": lost.by})
+
+
+def _with_costs(build: Build, misses: Sequence[Miss]) -> list[Miss]:
+    """Each root with what followed from it: a missed step counts to the root that its first missed input leads to."""
+    steps = {step.id: step for step in build.steps}
+    collateral: dict[str, list[str]] = {miss.step_id: [] for miss in misses}
+    root_of = _roots(steps, collateral.keys())
+    for step in reading_order(build.steps):
+        if step.cacheable and step.outcome is Outcome.MISS and step.id not in collateral and (root := root_of[step.id]):
+            collateral[root].append(step.id)
+    costed = []
+    for miss in misses:
+        own = steps[miss.step_id].duration_seconds
+        rest = [steps[one].duration_seconds or 0.0 for one in collateral[miss.step_id]]
+        costed.append(
+            replace(
+                miss,
+                executed_seconds=own,
+                collateral=tuple(collateral[miss.step_id]),
+                blamed_seconds=(own or 0.0) + sum(rest) if own is not None or rest else None,
+            )
+        )
+    return costed
+
+
+def _roots(steps: Mapping[str, Step], roots: AbstractSet[str]) -> dict[str, str]:
+    """The root that each step follows from, "" for none. A miss shows through steps that are not cacheable."""
+    root_of = dict.fromkeys(steps, "")
+    graph = {step.id: [one for one in step.inputs if one in steps] for step in steps.values()}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError:  # no build's graph has one, but a stored one may be of any making
+        order = list(steps)
+    for step_id in order:
+        step = steps[step_id]
+        if step_id in roots:
+            root_of[step_id] = step_id
+        elif not step.cacheable or step.outcome not in (Outcome.HIT, Outcome.SKIPPED):
+            root_of[step_id] = next((root_of[one] for one in graph[step_id] if root_of[one]), "")
+    return root_of
