@@ -35,6 +35,9 @@ _BUILDX_DIRS_EXAMPLE = """BUILDPROF_BUILDX_DIRS='["/home/me/.docker/buildx"]'"""
 
 _EVENTS_SECONDS = 10
 
+_INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+_FEW_WATCHES = 65_536
+
 
 def run_checks(settings: Settings) -> list[Check]:
     """Ask the engine, its BuildKit, buildx' state and the store. Takes seconds at most; never raises for what is missing."""
@@ -57,8 +60,29 @@ async def _run_checks(settings: Settings) -> list[Check]:
             checks.append(Check(f"builder {url}", CheckStatus.MISSING, str(error), "correct `builders`"))
     checks += _builder_checks(settings)
     checks += _buildx_checks(settings.buildx_dirs)
+    checks.append(_watching_check(settings))
     checks.append(_store_check(settings))
     return checks
+
+
+def _watching_check(settings: Settings) -> Check:
+    """Whether files that make steps miss can be told: each directory takes one of inotify's watches."""
+    name = "context directories"
+    lost = [one for one in settings.watch if not os.access(one, os.R_OK | os.X_OK)]
+    if lost:
+        detail = f"{clean(lost[0], 200)} cannot be read"
+        return Check(name, CheckStatus.DEGRADED, detail, "correct `watch`, or run the agent as who may read it")
+    try:
+        limit = int(_INOTIFY_LIMIT.read_text())
+    except (OSError, ValueError):
+        detail = "no inotify: directories are read again at every build"
+        return Check(name, CheckStatus.DEGRADED, detail, observes=False)
+    builds = "those of builds" if settings.watch_builds else "those of builds are not watched (`watch_builds`)"
+    detail = f"up to {limit:,} directories can be watched; {len(settings.watch)} from the start, {builds}"
+    if limit < _FEW_WATCHES:
+        remedy = "for large directories: sysctl fs.inotify.max_user_watches=524288"
+        return Check(name, CheckStatus.DEGRADED, detail, remedy, observes=False)
+    return Check(name, CheckStatus.OK, detail, observes=False)
 
 
 async def _engine_checks(main: Endpoint) -> list[Check]:

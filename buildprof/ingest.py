@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import Engine
@@ -22,7 +23,13 @@ from buildprof.model.series import Contribution
 from buildprof.model.step import Kind, Step
 from buildprof.store import queries
 from buildprof.store.errors import StoreError
-from buildprof.store.explanations import earlier_builds, lost_record
+from buildprof.store.explanations import (
+    earlier_builds,
+    has_lost_records,
+    image_deleted_ns,
+    lost_record,
+    stored_snapshot,
+)
 from buildprof.store.writer import Writer
 
 CLOCK_SLACK_NS = 2_000_000_000
@@ -78,6 +85,8 @@ class Ingest:
         if build.status is Status.RUNNING:
             self._timed(lambda: self._writer.save_build(profiled(build, {}), scope=self.scope))
             return build
+        if build.snapshot is None:  # one that is read again from the engine's history was seen to start before
+            build = replace(build, snapshot=stored_snapshot(self.engine, build.builder, build.ref))
         identities = [step.identity for step in build.steps if step.identity]
         finished = profiled(build, queries.executed_durations(self.engine, identities, before_ns=build.started_ns))
         labels = LabelBudget(*self._limits, known=self._known)
@@ -90,7 +99,13 @@ class Ingest:
 
     def _explained(self, build: Build) -> Explanation | None:
         """Why the build's steps missed. A build that cannot be explained is stored all the same."""
-        evidence = Evidence(self._changes, self._lost, build.context)
+        evidence = Evidence(
+            changes=self._changes,
+            lost=self._lost,
+            deleted_ns=lambda one, step: image_deleted_ns(self.engine, one.builder, step.id, one.completed_ns or 0),
+            is_poorer=lambda one: has_lost_records(self.engine, one.builder, one.completed_ns or 0),
+            missing=build.context,
+        )
         earlier, elsewhere = (earlier_builds(self.engine, build, elsewhere=one) for one in (False, True))
         try:
             return explain(build, earlier, elsewhere, evidence)

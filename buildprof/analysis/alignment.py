@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from buildprof.analysis.reading_order import reading_order
 from buildprof.model.build import Build
 from buildprof.model.recipe import Written
 from buildprof.model.step import Kind, Step
+
+_UNNAMED = re.compile(r"(?:stage-[0-9]+)?")
+"""Names that BuildKit gives: they change when a stage comes before."""
 
 MAX_COMPARED = 1_000_000
 """Pairs of instructions of a stage that are weighed against each other; what is beyond is paired in order."""
@@ -61,7 +65,7 @@ def align(before: Build, after: Build) -> Alignment:
     """
     found = Alignment()
     earlier, later = _stages(before), _stages(after)
-    for stage, partner in _stage_pairs(list(earlier), list(later)).items():
+    for stage, partner in _stage_pairs(earlier, later).items():
         _align_stage(earlier[partner], later[stage], found)
     written = {line.step.id for lines in later.values() for line in lines if line.step}
     known = {line.step.id for lines in earlier.values() for line in lines if line.step} if written else set()
@@ -90,14 +94,24 @@ def _stages(build: Build) -> dict[Stage, list[_Line]]:
     return stages
 
 
-def _stage_pairs(earlier: list[Stage], later: list[Stage]) -> dict[Stage, Stage]:
-    """Stages of the same name and platform; of the rest, those of the same platform in order."""
-    pairs = {stage: stage for stage in later if stage in earlier}
-    left = [stage for stage in earlier if stage not in pairs]
-    for stage in later:
-        if stage not in pairs and (same := [one for one in left if one[0] == stage[0]]):
-            pairs[stage] = same[0]
-            left.remove(same[0])
+def _stage_pairs(earlier: Mapping[Stage, list[_Line]], later: Mapping[Stage, list[_Line]]) -> dict[Stage, Stage]:
+    """Stages of the same given name; of the rest those that have most instructions in common, then what is left alone."""
+    pairs = {stage: stage for stage in later if stage in earlier and not _UNNAMED.fullmatch(stage[1])}
+    old = [stage for stage in earlier if stage not in pairs]
+    new = [stage for stage in later if stage not in pairs]
+    texts = {stage: Counter(line.written.text for line in earlier[stage]) for stage in old}
+    ranked: list[tuple[int, int, Stage, Stage]] = []
+    for at, stage in enumerate(new):
+        mine = Counter(line.written.text for line in later[stage])
+        ranked += [
+            (-(mine & texts[one]).total(), abs(at - place), one, stage)
+            for place, one in enumerate(old)
+            if one[0] == stage[0]
+        ]
+    none_came = len(old) == len(new)  # else a stage that has nothing in common may be the one that came or went
+    for common, _, one, stage in sorted(ranked):
+        if stage not in pairs and one not in pairs.values() and (common < 0 or none_came):
+            pairs[stage] = one
     return pairs
 
 

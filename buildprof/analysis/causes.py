@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from buildprof.analysis.alignment import align
 from buildprof.analysis.differences import ChangesBetween, Differences, StepComparison, source_evidence
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
-from buildprof.model.build import Build
+from buildprof.model.build import Build, Source
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
 from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import rfc3339
@@ -41,10 +41,17 @@ LostRecord = Callable[[Build, Step], Lost | None]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known beside the builds themselves. `missing` says what would have to be seen to know changed files."""
+    """What is known beside the builds themselves.
+
+    `deleted_ns` tells when the image that a step of a classic build made was deleted, None if nobody saw that.
+    `is_poorer` tells whether the cache may have lost something since a build ended. `missing` says what would have to
+    be seen to know changed files.
+    """
 
     changes: ChangesBetween = lambda _before, _after, _uses: None
     lost: LostRecord = lambda _build, _step: None
+    deleted_ns: Callable[[Build, Step], int | None] = lambda _build, _step: None
+    is_poorer: Callable[[Build], bool] = lambda _build: True
     missing: str = ""
 
 
@@ -98,36 +105,59 @@ class _Compared:
             number += 1
 
 
-def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: Evidence) -> Miss:
-    nearest: tuple[StepComparison, Differences] | None = None
-    newest: StepComparison | None = None
-    failed_before = False
-    same: list[tuple[Build, Step]] = []
+@dataclass(slots=True)
+class _Found:
+    """What the earlier builds say of one step.
+
+    `nearest` is how it differs from the newest in which it ended well, `same` are those that had the same inputs, the
+    newest first. `made` is how it differs from the build that ran it last before it was taken from the cache with other
+    inputs. `failed_before` says that it was tried, `is_known` that there is any earlier build.
+    """
+
+    nearest: Differences | None = None
+    same: list[tuple[Build, Step]] = field(default_factory=list)
+    made: Differences | None = None
+    failed_before: bool = False
+    is_known: bool = False
+
+
+def _look_back(step: Step, here: _Compared) -> _Found:
+    found = _Found()
     for comparison in here:
-        newest = newest or comparison
+        found.is_known = True
         partner = comparison.alignment.partners.get(step.id)
         if partner is None or partner.outcome not in _IN_CACHE:
-            failed_before |= partner is not None and partner.outcome in (Outcome.FAILED, Outcome.CANCELED)
+            found.failed_before |= partner is not None and partner.outcome in (Outcome.FAILED, Outcome.CANCELED)
             continue
-        differences = comparison.of(step)
-        if differences is None:
-            continue
-        nearest = nearest or (comparison, differences)
+        differences = comparison.of(step) or Differences()
+        if found.nearest is None:
+            found.nearest = differences
+            here.first_ref = here.first_ref or comparison.before.ref
+        ran = partner.outcome is Outcome.MISS
         if differences.are_none:
-            same.append((comparison.before, partner))
-            if partner.outcome is Outcome.MISS:  # the one that put it into the cache
-                break
-    if nearest is not None and here.first_ref is None:
-        here.first_ref = nearest[0].before.ref
-    differences = nearest[1] if nearest else Differences()
+            found.same.append((comparison.before, partner))
+        elif found.same and ran and differences.findings:
+            found.made = differences
+        if found.same and ran:
+            break
+    return found
+
+
+def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: Evidence) -> Miss:
+    found = _look_back(step, here)
     if (option := _no_cache(build, step)) is not None:
-        asked = Finding(Cause.NO_CACHE, Confidence.CERTAIN, {"option": option})
-        return Miss(step.id, asked, also=differences.findings, via=differences.via if differences.findings else "")
-    if same:
-        return Miss(step.id, _evicted(same, evidence))
-    if nearest is not None:
-        return _different(step, differences, evidence)
-    return _never_seen(step, newest, away, evidence, failed_before=failed_before)
+        asked, other = Finding(Cause.NO_CACHE, Confidence.CERTAIN, {"option": option}), found.nearest or Differences()
+        return Miss(step.id, asked, also=other.findings, via=other.via)
+    if found.same and build.source is Source.CLASSIC:
+        return Miss(step.id, _asked_or_deleted(found.same[0], evidence))
+    if found.same and found.made is not None and not evidence.is_poorer(found.same[-1][0]):
+        # The client sends no file whose size and time are as before: that hit was one of other content.
+        return _different(step, replace(found.made, findings=_all_likely(found.made.findings)), evidence)
+    if found.same:
+        return Miss(step.id, _evicted(found.same, evidence))
+    if found.nearest is not None:
+        return _different(step, found.nearest, evidence)
+    return _never_seen(step, here, away, evidence, found)
 
 
 def _different(step: Step, differences: Differences, evidence: Evidence) -> Miss:
@@ -147,7 +177,7 @@ def _different(step: Step, differences: Differences, evidence: Evidence) -> Miss
         url, digest = step.recipe.remotes[0]
         found = {"url": url, "before": None, "after": digest or None}
         return Miss(step.id, Finding(Cause.REMOTE_CHANGED, Confidence.LIKELY, found))
-    if "files" in differences.unknown:  # of an earlier step that came from the cache
+    if "files" in differences.unknown and step.recipe is not None:  # of an earlier step that came from the cache
         return Miss(
             step.id, Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, evidence.missing or None))
         )
@@ -155,10 +185,8 @@ def _different(step: Step, differences: Differences, evidence: Evidence) -> Miss
     return Miss(step.id, Finding(Cause.UNKNOWN, Confidence.LIKELY, {"checked": checked}))
 
 
-def _never_seen(
-    step: Step, newest: StepComparison | None, away: _Compared, evidence: Evidence, *, failed_before: bool
-) -> Miss:
-    if newest is None:
+def _never_seen(step: Step, here: _Compared, away: _Compared, evidence: Evidence, found: _Found) -> Miss:
+    if not found.is_known:
         for comparison in away:
             partner = comparison.alignment.partners.get(step.id)
             differences = comparison.of(step) if partner and partner.outcome in _IN_CACHE else None
@@ -168,12 +196,12 @@ def _never_seen(
                 before = comparison.before
                 sure = Confidence.LIKELY if differences.unknown else Confidence.CERTAIN
                 return Miss(step.id, Finding(Cause.COLD_BUILDER, sure, {"builder": before.builder, "ref": before.ref}))
-            found = _different(step, differences, evidence)
-            return replace(found, finding=replace(found.finding, confidence=Confidence.LIKELY))
+            miss = _different(step, differences, evidence)
+            return replace(miss, finding=replace(miss.finding, confidence=Confidence.LIKELY))
         return Miss(step.id, Finding(Cause.FIRST_BUILD, Confidence.CERTAIN))
-    if failed_before:
+    if found.failed_before:
         return Miss(step.id, Finding(Cause.FIRST_BUILD, Confidence.CERTAIN, {"reason": "never_succeeded"}))
-    if (moved := _moved(step, newest)) is not None:
+    if (moved := _moved(step, next(iter(here)))) is not None:
         return Miss(step.id, moved)
     return Miss(step.id, Finding(Cause.FIRST_BUILD, Confidence.CERTAIN, {"reason": "new_step"}))
 
@@ -214,6 +242,19 @@ def _evicted(same: Sequence[tuple[Build, Step]], evidence: Evidence) -> Finding:
         return Finding(Cause.EVICTED, Confidence.LIKELY, {"lost_at": [since, None], "by": None})
     times = [rfc3339(lost.since_ns), rfc3339(lost.until_ns)]
     return Finding(Cause.EVICTED, Confidence.CERTAIN, {"lost_at": times, "by": lost.by})
+
+
+def _all_likely(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(replace(one, confidence=Confidence.LIKELY) for one in findings)
+
+
+def _asked_or_deleted(same: tuple[Build, Step], evidence: Evidence) -> Finding:
+    """Why the classic builder made again what it had made: its cache are the images, and it records no options."""
+    deleted_ns = evidence.deleted_ns(*same)
+    if deleted_ns is None:
+        return Finding(Cause.NO_CACHE, Confidence.LIKELY, {"option": "--no-cache"})
+    at = rfc3339(deleted_ns)
+    return Finding(Cause.EVICTED, Confidence.CERTAIN, {"lost_at": [at, at], "by": "prune"})
 
 
 def _with_costs(build: Build, misses: Sequence[Miss]) -> list[Miss]:

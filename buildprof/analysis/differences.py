@@ -80,8 +80,12 @@ class StepComparison:
         findings = sorted(self._own(step, partner, unknown), key=lambda one: ORDER.index(one.cause))
         if findings:
             return Differences(tuple(findings), frozenset(unknown))
-        beneath = self._beneath(step)
-        return Differences(beneath.findings, beneath.unknown | unknown, beneath.via)
+        beneath = self._beneath(step, partner)
+        found = Differences(beneath.findings, beneath.unknown | unknown, beneath.via)
+        if not found.are_none or _same_operation(step, partner) is not False:
+            return found
+        evidence = {"checked": list(_CHECKED), "differs": "options of the build"}
+        return Differences((Finding(Cause.UNKNOWN, Confidence.LIKELY, evidence),))
 
     def _own(self, step: Step, partner: Step, unknown: set[str]) -> Iterator[Finding]:
         now, then = step.recipe, partner.recipe
@@ -90,7 +94,8 @@ class StepComparison:
             return
         edits = self.alignment.edits.get(step.id, ())
         names = _changed_names(then, now)
-        yield from _instruction(step, then, now, edits, names)
+        stands_elsewhere = self._stands_elsewhere(step, partner)
+        yield from _instruction(step, then, now, edits, stands_elsewhere=stands_elsewhere)
         if names:
             yield Finding(Cause.BUILD_ARG_CHANGED, Confidence.CERTAIN, {"names": names})
         yield from _digests(Cause.BASE_CHANGED, then.images, now.images, unknown)
@@ -119,7 +124,13 @@ class StepComparison:
         elif not changes.is_certain:
             unknown.add("files")
 
-    def _beneath(self, step: Step) -> Differences:
+    def _stands_elsewhere(self, step: Step, partner: Step) -> bool:
+        """Whether it takes from other steps than before, as `COPY --from=` another stage does."""
+        now = {found.id for one in self._inputs(step, self._later) if (found := self.alignment.partners.get(one))}
+        then = set(self._inputs(partner, self._earlier))
+        return bool(now) and bool(now - then)
+
+    def _beneath(self, step: Step, partner: Step) -> Differences:
         """Whether what the step stands on is another chain of steps, though each of them came from the cache."""
         for edit in self.alignment.edits.get(step.id, ()):
             if edit.is_step:
@@ -138,6 +149,8 @@ class StepComparison:
             if found.findings:
                 return Differences(found.findings, found.unknown, found.via or input_id)
             unknown |= found.unknown
+        if self._stands_elsewhere(step, partner):
+            unknown.add("earlier steps")
         return Differences(unknown=frozenset(unknown))
 
     def _inputs(self, step: Step, steps: dict[str, Step]) -> list[str]:
@@ -174,12 +187,13 @@ def source_evidence(changes: ContextChanges | None, missing: str | None = None) 
 
 
 def _instruction(
-    step: Step, then: Recipe, now: Recipe, edits: Iterable[Edit], names: Sequence[str]
+    step: Step, then: Recipe, now: Recipe, edits: Iterable[Edit], *, stands_elsewhere: bool
 ) -> Iterator[Finding]:
     """Whether the builder is asked to do something else."""
     same_operation = now.operation == then.operation if now.operation and then.operation else None
     before, after = (one.written.text if one.written else "" for one in (then, now))
-    is_same = same_operation is True and now.takes == then.takes
+    # Other blanks and comments make no other operation; nor does the name of another stage, which is another input.
+    is_same = same_operation is True and now.takes == then.takes and not stands_elsewhere
     if before != after and not is_same:
         yield _edited(then.written, now.written, list(step.lines) if step.lines else None)
         return
@@ -187,8 +201,12 @@ def _instruction(
     if about_all and same_operation is not True:
         edit = about_all[-1]
         yield _edited(edit.before, edit.after, list(edit.after.lines) if edit.after else None)
-    elif same_operation is False and not names:
-        yield Finding(Cause.UNKNOWN, Confidence.LIKELY, {"checked": list(_CHECKED), "differs": "options of the build"})
+
+
+def _same_operation(step: Step, partner: Step) -> bool | None:
+    """Whether both do the same, as far as the provenance tells; None if it tells nothing."""
+    now, then = (one.recipe.operation if one.recipe else "" for one in (step, partner))
+    return now == then if now and then else None
 
 
 def _edited(before: Written | None, after: Written | None, lines: list[int] | None) -> Finding:
@@ -216,6 +234,8 @@ def _digests(
 ) -> Iterator[Finding]:
     """Each image or URL that is another one than before, in the order in which the step names them."""
     key = "image" if cause is Cause.BASE_CHANGED else "url"
+    if not then and cause is Cause.BASE_CHANGED:
+        return  # it stood on a step before: that is told of the instructions
     for index, (name, digest) in enumerate(now):
         if name == "-":  # an archive on standard input, whose digest changes with the times of its files
             unknown |= {"files"} if digest != dict(then).get(name) else set()

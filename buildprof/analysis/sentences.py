@@ -22,7 +22,7 @@ MAX_PARAGRAPH = 2000
 TOLD_MISSES = 3
 """How many misses the paragraph tells of; it counts the rest."""
 
-_NAMED, _STEP, _PATH, _EXCERPT = 3, 80, 60, 80
+_NAMED, _STEP, _PATH, _EXCERPT = 3, 80, 60, 60
 """How many names a list gives before it counts, and how many characters of each thing are shown."""
 
 CAUSE_NAMES = {
@@ -87,6 +87,8 @@ def miss_sentence(miss: Miss, build: Build) -> str:
     if finding.cause is Cause.UNKNOWN:
         checked = _listed(_texts(finding.evidence.get("checked")), most=10)
         said = f"none of what was compared explains it: {checked}" if checked else "what made it miss is not known"
+        if differs := _text(finding.evidence, "differs", 60):
+            said = f"only {differs} are known to differ"
         return clean(f"{name} missed, and {said}.", MAX_SENTENCE)
     via = by_id.get(miss.via)
     lies = f"; the change lies in {_step(via, build)}, which itself came from the cache" if via else ""
@@ -146,7 +148,7 @@ def advice(miss: Miss, build: Build) -> str:
         case Cause.SOURCE_CHANGED:
             said = _about_files(evidence, step) or _about_install(miss, step, build) or _about_watching(evidence)
         case Cause.BASE_CHANGED:
-            said = f"If that is not wanted, pin {_image(evidence)} by its digest."
+            said = f"If that is not wanted, pin {_image(evidence) or 'the image'} by its digest."
         case Cause.BUILD_ARG_CHANGED:
             said = _about_arguments(evidence, step, build, has_collateral=bool(miss.collateral))
         case Cause.NO_CACHE:
@@ -162,6 +164,13 @@ def advice(miss: Miss, build: Build) -> str:
     return clean(said, MAX_SENTENCE)
 
 
+_SUBJECTS = {
+    Cause.BASE_CHANGED: "image ",
+    Cause.BUILD_ARG_CHANGED: "argument ",
+    Cause.INSTRUCTION_CHANGED: "edited ",
+}
+
+
 def loss_name(loss: Loss) -> str:
     """What time was lost to: the file, the image, the argument, else what its cause is called."""
     subject = _tail(loss.subject) if loss.cause is Cause.SOURCE_CHANGED else clean(loss.subject, _PATH)
@@ -169,8 +178,7 @@ def loss_name(loss: Loss) -> str:
         return "causes not known"
     if not subject:
         return CAUSE_NAMES[loss.cause]
-    prefix = {Cause.BASE_CHANGED: "image ", Cause.BUILD_ARG_CHANGED: "argument "}.get(loss.cause, "")
-    return f"{prefix}{subject}"
+    return f"{_SUBJECTS.get(loss.cause, '')}{subject}"
 
 
 # ── reasons: what stands after "because" ──
@@ -190,8 +198,8 @@ def _reason(finding: Finding, step: Step | None, build: Build, *, is_own: bool) 
             return _files(evidence)
         case Cause.BASE_CHANGED:
             image = _image(evidence)
-            is_source = step is not None and "from=" in step.command and image in step.command
-            what = f"the image {image}, from which it takes files," if is_source else f"the base image {image}"
+            is_source = bool(image) and step is not None and "from=" in step.command and image in step.command
+            what = f"the image {image}, from which it takes files," if is_source else f"the base image {image}".rstrip()
             return f"{what} changed{_from_to(evidence)}"
         case Cause.BUILD_ARG_CHANGED:
             names = _texts(evidence.get("names"))
@@ -347,7 +355,7 @@ def _about_install(miss: Miss, step: Step | None, build: Build) -> str:
 def _about_watching(evidence: Evidence) -> str:
     missing = evidence.get("missing")
     what = _listed([missing] if isinstance(missing, str) else _texts(missing))
-    return f"To know which file, let the agent see {what}." if what else ""
+    return f"To know which file, let the agent read {what}: mount it, or name it in `watch`." if what else ""
 
 
 def _about_arguments(evidence: Evidence, step: Step | None, build: Build, *, has_collateral: bool) -> str:
@@ -387,7 +395,7 @@ def _dockerfile(build: Build) -> str:
 
 def _image(evidence: Evidence) -> str:
     name = _text(evidence, "image", 200).partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
-    return clean(name, 100) or "of an earlier stage"
+    return clean(name, 100)
 
 
 def _digest(digest: str) -> str:

@@ -174,19 +174,9 @@ def _use(context: str, source: Filled, exclude: tuple[str, ...], *, parents: boo
 
 
 def below(context: str, path: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> ContextUse:
-    """What a COPY takes that reads `path` with patterns on what is below it, which become patterns of the context's.
-
-    A path in a pattern is one without the meaning of wildcards, unless the path has them.
-    """
+    """What a COPY takes that reads `path`, with patterns on what is below it."""
     path = _normal(path)
-    wildcard = has_wildcards(path)
-    include, exclude = (tuple(_joined(path, pattern) for pattern in one) for one in (include, exclude))
-    return ContextUse(context, path, wildcard, include, exclude)
-
-
-def _joined(path: str, pattern: str) -> str:
-    sign = "!" if pattern.startswith("!") else ""
-    return sign + posixpath.join(path, pattern.removeprefix("!").lstrip("/"))
+    return ContextUse(context, path, has_wildcards(path), include, exclude)
 
 
 def _known_path(source: Filled) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,9 @@ class Contexts:
             if not may_watch(directory, local_state.owner_uid):
                 return None
             return self.trees.snapshot(directory, local_state.dockerfile_path or None, at_ns)
+        except (OSError, sqlite3.Error) as error:  # a full disk, say: the store tells of it as well
+            _log.warning("no snapshot of a context", directory=directory, reason=str(error))
+            return None
         except Exception:  # noqa: BLE001  # a directory of any making must not cost the build; it is logged whole
             _log.exception("no snapshot of a context", directory=directory)
             return None

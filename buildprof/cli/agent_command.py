@@ -26,7 +26,7 @@ from buildprof.cli.options import Where, where_options
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    hidden=True,  # nothing watches yet
+    help="Watch a directory from the start; repeatable. Those of builds are watched anyway.",
 )
 @click.option("--retention-days", type=int, metavar="N", help="Delete builds older than that.  [default: 90]")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")

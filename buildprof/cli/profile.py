@@ -8,10 +8,12 @@ from shlex import quote
 from rich.cells import cell_len
 
 from buildprof.analysis.misses import root_misses
+from buildprof.analysis.sentences import advice, first_build_sentence, followed, is_first_build, miss_sentence
 from buildprof.cli.lines import Line, cut, said_duration, shorten, wrap
 from buildprof.cli.waterfall import step_name, step_place, waterfall
 from buildprof.model.build import DEFAULT_TARGET, Build, Image, Status, Summary
 from buildprof.model.document import saved_seconds_unknown_hits
+from buildprof.model.explanation import Explanation
 from buildprof.model.step import Outcome, Step
 from buildprof.model.text import (
     clean,
@@ -25,7 +27,11 @@ SHORT_REF = 12
 """How much of a ref is shown where the store was not asked how much of it is unique."""
 
 LOG_LINES = 10
-_KEY = 10
+KEY = 10
+"""Columns of the words that lines of the head begin with."""
+
+WHY_LINES = 3
+_WHY = 5
 
 STATUS_STYLES = {
     Status.COMPLETED: "green",
@@ -51,21 +57,24 @@ def profile(  # noqa: PLR0913  # the moment, the paper and the choices, all of t
     previous_ref: str = "",
     fold: bool = True,
     max_lines: int | None = None,
+    explanation: Explanation | None = None,
 ) -> list[Line]:
     """All that `show` prints. `previous` is the last build of the same target before this one, for the growth.
+
+    `explanation` says why steps missed, where that is known: of the dearest miss it is shown.
 
     `ref` is as much of the build's ref as tells it apart, where that is known, `previous_ref` that of the build before
     it, to compare with. Without `fold` nothing is left out: every internal step, every log line kept. `max_lines` bounds the height.
     """
     head = [
-        *_what_happened(build, ref or build.ref[:SHORT_REF], now_ns, width),
+        *what_happened(build, ref or build.ref[:SHORT_REF], now_ns, width),
         *_what_it_means(build, previous, width),
     ]
     if not build.steps:
         return [*head, [], [("   no steps are known of this build", "dim")]]
     refs = [quote(clean(one, 100)) for one in (previous_ref, ref) if one]
     compared = f"buildprof compare {' '.join(refs)}" if len(refs) == 2 else ""
-    foot = _foot(build, compared, width, fold=fold)
+    foot = _foot(build, compared, _why(explanation, build, ref or build.ref, width), width, fold=fold)
     room = None if max_lines is None else max(max_lines - len(head) - len(foot) - 2, 3)
     return [*head, [], *waterfall(build, now_ns, width, fold=fold, max_rows=room), *foot]
 
@@ -89,7 +98,8 @@ def shown_seconds(build: Build, now_ns: int) -> float | None:
     return build.duration_seconds
 
 
-def _what_happened(build: Build, shown_ref: str, now_ns: int, width: int) -> list[Line]:
+def what_happened(build: Build, shown_ref: str, now_ns: int, width: int) -> list[Line]:
+    """The first line about a build, or two where it is long: which it is, how it stands, how long it took, its ref."""
     phrase = status_phrase(build, now_ns)
     when = "" if build.completed_ns is None else human_age((now_ns - build.completed_ns) / 1e9)
     ref = f"ref {clean(shown_ref, 100)}   builder {shorten(build.builder, 24)}"
@@ -118,7 +128,7 @@ def _what_it_means(build: Build, previous: Build | None, width: int) -> list[Lin
 
 
 def _said(key: str, text: str, width: int) -> Line:
-    return [(f"{key:<{_KEY}}", "dim"), (cut(text, width - _KEY), "")]
+    return [(f"{key:<{KEY}}", "dim"), (cut(text, width - KEY), "")]
 
 
 def _cache(build: Build) -> str:
@@ -191,11 +201,11 @@ def _error(build: Build, width: int) -> list[Line]:
     if build.error is None:
         return []
     message = clean(build.error.message, 600) or "no reason given"
-    room = width - _KEY
+    room = width - KEY
     lines: list[Line] = []
     for chunk in wrap(message, room, most=3):
         key = "error" if not lines else ""
-        lines.append([(f"{key:<{_KEY}}", "dim"), (chunk, "red")])
+        lines.append([(f"{key:<{KEY}}", "dim"), (chunk, "red")])
     step = _find(build.steps, build.error.step_id)
     if step is not None:
         at = f"in {_title(step)}" + (f", line {step.lines[0]} of the Dockerfile" if step.lines else "")
@@ -203,7 +213,24 @@ def _error(build: Build, width: int) -> list[Line]:
     return lines
 
 
-def _foot(build: Build, compared: str, width: int, *, fold: bool) -> list[Line]:
+def _why(explanation: Explanation | None, build: Build, ref: str, width: int) -> list[Line]:
+    """Why the dearest root miss missed, what followed and what to do, in three lines; and where to read of the others."""
+    if explanation is None or not explanation.misses:
+        return []
+    first, rest = explanation.misses[0], len(explanation.misses) - 1
+    if is_first_build(explanation):
+        text, rest = first_build_sentence(explanation, build), 0
+    else:
+        text = " ".join(filter(None, (miss_sentence(first, build), followed(first), advice(first, build))))
+    chunks = wrap(text, width - _WHY, most=WHY_LINES)
+    lines: list[Line] = [[(f"{'' if at else 'why':<{_WHY}}", "dim"), (chunk, "")] for at, chunk in enumerate(chunks)]
+    if rest:
+        explain = f"buildprof explain {quote(clean(ref, 100))}"
+        lines.append([(cut(f"{'':{_WHY}}… and {rest} more: {explain}", width), "dim")])
+    return lines
+
+
+def _foot(build: Build, compared: str, why: list[Line], width: int, *, fold: bool) -> list[Line]:
     lines: list[Line] = []
     path, total = build.summary.critical_path_seconds, build.duration_seconds
     if total is not None and any(step.on_critical_path for step in build.steps):
@@ -216,6 +243,8 @@ def _foot(build: Build, compared: str, width: int, *, fold: bool) -> list[Line]:
         lines.append([("   MISS has a cause of its own, miss follows from one", "dim")])
     if roots and compared:
         lines.append([(cut(f"   {compared} shows what changed", width), "dim")])
+    if why:
+        lines += [[], *why]
     if build.error is not None and build.error.log_tail:
         lines += [[], *_log(build, width, fold=fold)]
     return lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,17 +11,21 @@ import click
 
 from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.failure import Answer
-from buildprof.cli.options import UNKNOWN, Where, json_option, where_options
+from buildprof.cli.options import UNKNOWN, Since, Where, json_option, where_options
 from buildprof.model.build import DEFAULT_TARGET
-from buildprof.model.text import clean, human_duration, human_size
+from buildprof.model.text import clean, human_age, human_duration, human_size
 
 if TYPE_CHECKING:
     from buildprof.cli.lines import Line, Span
     from buildprof.model.document import TargetFigures
+    from buildprof.model.explanation import Loss
 
 LEGEND = "usual = median of the last 20 completed builds; trend = last against usual"
 USUAL = 0.05
 """A duration this near to the median, as a part of it, is as usual."""
+
+MAX_LOSSES = 1000
+LOSSES_SHOWN = 10
 
 
 @click.command(
@@ -27,33 +33,55 @@ USUAL = 0.05
     cls=DocumentedCommand,
     examples=(
         "buildprof projects",
+        "buildprof projects --project shop --since 30d",
         "buildprof projects --json",
     ),
 )
+@click.option("--project", metavar="P", help="Only this project.")
+@click.option("--since", type=Since(), default="7d", show_default=True, help="From when on lost time is told by cause.")
 @where_options
 @json_option
-def command(*, where: Where, as_json: bool) -> None:
+def command(*, project: str | None, since: int, where: Where, as_json: bool) -> None:
     """List projects: hit ratio, time lost to misses, size, trend.
 
     Figures are of the last 20 builds of each target; those that lost most
     time stand first. The trend compares the last build's time with the median.
+    Below stands what the time was lost to: by cause, and by file.
     """
     from buildprof.cli.stored import NO_BUILDS, opened_store
 
     with opened_store(where) as engine:
+        from buildprof.store.explanations import losses
         from buildprof.store.project_facts import list_projects
 
-        projects = sorted(list_projects(engine), key=lambda one: -(one.executed_seconds or 0.0))
+        known = [one for one in list_projects(engine) if project is None or one.project == project]
+        projects = sorted(known, key=lambda one: -(one.executed_seconds or 0.0))
+        lost = losses(engine, since, project=project, limit=MAX_LOSSES)
     if not projects:
-        raise Answer(NO_BUILDS)
+        raise Answer(
+            f"no builds with --project {clean(project, 100)}; see `buildprof projects`" if project else NO_BUILDS
+        )
     from buildprof.cli.lines import output_width, write_json, write_lines
 
     if as_json:
         from buildprof.model.document import project_document
 
-        write_json({"projects": [project_document(figures) for figures in projects]})
+        losses_documents = [loss_document(name, loss) for name, loss in lost]
+        write_json({"projects": [project_document(figures) for figures in projects], "losses": losses_documents})
     else:
-        write_lines(projects_table(projects, output_width()))
+        width, since_when = output_width(), human_age((time.time_ns() - since) / 1e9)
+        write_lines([*projects_table(projects, width), *lost_tables(lost, since_when, width)])
+
+
+def loss_document(project: str, loss: Loss) -> dict[str, object]:
+    """One thing that time was lost to; `subject` is the file, image, argument or URL, null where a cause has none."""
+    return {
+        "project": project,
+        "cause": loss.cause.value,
+        "subject": loss.subject or None,
+        "seconds": round(loss.seconds, 9),
+        "misses": loss.misses,
+    }
 
 
 def projects_table(projects: Sequence[TargetFigures], width: int) -> list[Line]:
@@ -63,6 +91,46 @@ def projects_table(projects: Sequence[TargetFigures], width: int) -> list[Line]:
     headers = ("project", "builds", "failed", "hits", "lost", "usual", "trend", "size", "grown")
     rows = table(headers, [_row(one) for one in projects], right=frozenset(range(1, 9)), flexible=0, width=width)
     return [*rows, [(cut(LEGEND, width), "dim")]]
+
+
+def lost_tables(losses: Sequence[tuple[str, Loss]], since_when: str, width: int) -> list[Line]:
+    """What time was lost to, the dearest first: by cause, then by file. Nothing if none was lost."""
+    from buildprof.analysis.sentences import CAUSE_NAMES, ignorable, loss_name
+    from buildprof.model.explanation import Cause
+
+    seconds, misses = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for project, loss in losses:
+        seconds[project, CAUSE_NAMES[loss.cause]] += loss.seconds  # type: ignore[assignment]  # counts time, in seconds
+        misses[project, CAUSE_NAMES[loss.cause]] += loss.misses
+    causes = [(project, cause, "", lost, misses[project, cause]) for (project, cause), lost in seconds.most_common()]
+    files = [
+        (
+            project,
+            loss_name(loss),
+            "usually no step needs it" if ignorable(loss.subject) else "",
+            loss.seconds,
+            loss.misses,
+        )
+        for project, loss in losses
+        if loss.cause is Cause.SOURCE_CHANGED and loss.subject
+    ]
+    return [
+        *_lost_table(f"lost since {since_when}, by cause", "cause", causes, width),
+        *_lost_table(f"lost since {since_when}, by file", "file", files, width),
+    ]
+
+
+def _lost_table(title: str, heading: str, rows: Sequence[tuple[str, str, str, float, int]], width: int) -> list[Line]:
+    from buildprof.cli.lines import cut, table
+
+    if not rows:
+        return []
+    shown: list[list[Span]] = [
+        [(clean(project, 100), "bold"), (human_duration(lost), ""), (str(misses), ""), (name, ""), (note, "dim")]
+        for project, name, note, lost, misses in rows[:LOSSES_SHOWN]
+    ]
+    headers = ("project", "lost", "misses", heading, "")
+    return [[], [(cut(title, width), "bold")], *table(headers, shown, right=frozenset({1, 2}), flexible=3, width=width)]
 
 
 def _row(figures: TargetFigures) -> list[Span]:

@@ -83,6 +83,7 @@ def _lines(engine: Engine, build: Build, *, fold: bool, max_lines: int | None = 
     from buildprof.cli.lines import output_width
     from buildprof.cli.profile import profile
     from buildprof.model.build import UNKNOWN_PROJECT
+    from buildprof.store.explanations import stored_explanation
     from buildprof.store.queries import previous_build
     from buildprof.store.short_ref import short_ref
 
@@ -97,4 +98,5 @@ def _lines(engine: Engine, build: Build, *, fold: bool, max_lines: int | None = 
         previous_ref=short_ref(engine, previous.ref) if previous else "",
         fold=fold,
         max_lines=max_lines,
+        explanation=stored_explanation(engine, build),
     )

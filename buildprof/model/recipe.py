@@ -13,8 +13,8 @@ class ContextUse:
     """What a step takes of a directory that the client sends: the sources of one COPY, ADD or bind mount.
 
     `path` is relative to the root of the context, without a slash at either end; "" is all of it. It may have wildcards
-    if `wildcard`. `include` and `exclude` are patterns of .dockerignore's kind on paths below the *context*, as the
-    operation has them; no `include` is everything.
+    if `wildcard`. `include` and `exclude` are patterns of .dockerignore's kind on paths below `path`, or below what its
+    wildcards match, as the operation has them; no `include` is everything.
     """
 
     context: str = MAIN_CONTEXT

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Engine, Select, func, select
 from buildprof.model.build import UNKNOWN_PROJECT, Build, Status
 from buildprof.model.explanation import Cause, Explanation, Loss
 from buildprof.model.explanation_document import explanation_from
+from buildprof.model.snapshot import Snapshot
 from buildprof.store import schema
 from buildprof.store.connect import reading
 from buildprof.store.queries import whole_builds
@@ -113,3 +114,35 @@ def lost_record(
     with reading(engine) as connection:
         row = connection.execute(statement).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
+
+
+def has_lost_records(engine: Engine, builder: str, since_ns: int) -> bool:
+    """Whether any record was seen to go from a builder's cache since a time."""
+    table = schema.lost_records
+    statement = select(table.c.id).where(table.c.builder == key_text(builder), table.c.until_ns > since_ns).limit(1)
+    with reading(engine) as connection:
+        return connection.execute(statement).first() is not None
+
+
+def image_deleted_ns(engine: Engine, builder: str, image_id: str, since_ns: int) -> int | None:
+    """When an engine told that an image was deleted, since a time; None if it did not."""
+    table = schema.engine_events
+    statement = select(func.max(table.c.at_ns)).where(
+        table.c.at_ns >= since_ns,
+        table.c.builder == key_text(builder),
+        table.c.type == "image",
+        table.c.action == "delete",
+        table.c.id == key_text(image_id),
+    )
+    with reading(engine) as connection:
+        deleted_ns: int | None = connection.scalar(statement)
+    return deleted_ns
+
+
+def stored_snapshot(engine: Engine, builder: str, ref: str) -> Snapshot | None:
+    """The snapshot that a build was stored with."""
+    builds = schema.builds
+    statement = select(builds.c.snapshot).where(builds.c.ref == key_text(ref), builds.c.builder == key_text(builder))
+    with reading(engine) as connection:
+        text = connection.scalar(statement)
+    return None if text is None else Snapshot(*json.loads(text))

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from buildprof.analysis.sentences import told
 from buildprof.model.build import Build, Status
 from buildprof.model.document import build_document, project_document
 from buildprof.model.text import parse_since
+from buildprof.store.explanations import stored_explanation
 from buildprof.store.project_facts import list_projects
 from buildprof.store.queries import BuildFilter, find_build, list_builds
 from buildprof.web.openapi import DEFAULT_LIMIT, MAX_LIMIT
@@ -36,6 +38,17 @@ def builds_body(store: Engine, wanted: BuildFilter) -> bytes:
 def build_body(store: Engine, ref: str) -> bytes:
     """Make the document of one build with its steps. Blocks; raises StoreError, NotFound and Ambiguous among them."""
     return encode(build_document(find_build(store, ref)))
+
+
+def explain_body(store: Engine, ref: str) -> bytes:
+    """Make the document of why a build's steps missed. Blocks; raises Problem 404 until it is explained, and StoreError."""
+    build = find_build(store, ref)
+    explanation = stored_explanation(store, build)
+    if explanation is None:
+        if build.status is Status.RUNNING:
+            raise Problem(404, "this build still runs: it is explained when it has ended")
+        raise Problem(404, "this build is known, but it is not explained")
+    return encode(told(explanation, build))
 
 
 def projects_body(store: Engine) -> bytes:

@@ -25,7 +25,15 @@ from buildprof.exporters.prometheus.collector import (
 )
 from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
 from buildprof.store.queries import BuildFilter, list_builds
-from buildprof.web.api import build_body, builds_body, encode, parse_filter, parse_ref, projects_body
+from buildprof.web.api import (
+    build_body,
+    builds_body,
+    encode,
+    explain_body,
+    parse_filter,
+    parse_ref,
+    projects_body,
+)
 from buildprof.web.guard import Guard
 from buildprof.web.live import EventStream, LiveEvents
 from buildprof.web.openapi import openapi_document
@@ -96,6 +104,7 @@ class _Endpoints:
             "/-/ready": self.ready,
             "/api/v1/builds": self.builds,
             "/api/v1/builds/{ref}": self.build,
+            "/api/v1/builds/{ref}/explain": self.explain,
             "/api/v1/projects": self.projects,
             "/api/v1/events": self.events,
             "/api/v1/openapi.json": self.openapi,
@@ -128,6 +137,10 @@ class _Endpoints:
     async def build(self, request: Request) -> Response:
         ref = parse_ref(request.path_params["ref"])
         return _json(await self._queries.run(lambda: build_body(self._state.store, ref)))
+
+    async def explain(self, request: Request) -> Response:
+        ref = parse_ref(request.path_params["ref"])
+        return _json(await self._queries.run(lambda: explain_body(self._state.store, ref)))
 
     async def projects(self, _request: Request) -> Response:
         return _json(await self._queries.run(lambda: projects_body(self._state.store)))

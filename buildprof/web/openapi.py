@@ -33,6 +33,8 @@ class Operation:
     problems: tuple[int, ...] = ()
 
 
+_REF = Parameter("ref", "A build's ref, a unique prefix of it, or `last`", _TEXT)
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation("/", "A page with the latest builds", "text/html", problems=(503,)),
     Operation("/metrics", "Metrics for Prometheus; OpenMetrics on request", "text/plain", problems=(503,)),
@@ -54,7 +56,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "/api/v1/builds/{ref}",
         "One build with its steps",
-        parameters=(Parameter("ref", "A build's ref, a unique prefix of it, or `last`", _TEXT),),
+        parameters=(_REF,),
+        problems=(400, 404, 503),
+    ),
+    Operation(
+        "/api/v1/builds/{ref}/explain",
+        "Why each step of a build missed the cache; 404 for a build that runs or is not explained as well",
+        parameters=(_REF,),
         problems=(400, 404, 503),
     ),
     Operation("/api/v1/projects", "What is known of each project", problems=(503,)),

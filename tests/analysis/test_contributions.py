@@ -22,6 +22,7 @@ from buildprof.analysis.contributions import (
 from buildprof.analysis.summary import summarize
 from buildprof.exporters.prometheus.catalog import CATALOG
 from buildprof.model.build import Build, Engine, Image, Source, Status, Summary
+from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
 from buildprof.model.series import Contribution, Effect
 from buildprof.model.step import Kind, Layer, Outcome, Step
 
@@ -100,6 +101,33 @@ def test_shared_steps_are_cacheable_and_no_hits():
     assert value_of(changes, "cacheable_steps_total", **copy) == 1
     assert value_of(changes, "cache_hits_total", **copy) == 0
     assert {dict(c.labels)["instruction"] for c in changes if c.metric == "cacheable_steps_total"} == {"RUN", "COPY"}
+
+
+def a_miss(cause: Cause, blamed_seconds: float | None) -> Miss:
+    return Miss("s", Finding(cause, Confidence.CERTAIN), blamed_seconds=blamed_seconds)
+
+
+def test_misses_and_what_they_cost_are_counted_by_cause_and_every_cause_exists():
+    misses = (
+        a_miss(Cause.SOURCE_CHANGED, 30.0),
+        a_miss(Cause.SOURCE_CHANGED, 8.5),
+        a_miss(Cause.EVICTED, None),
+        a_miss(Cause.NO_CACHE, math.nan),
+    )
+    explanation = Explanation("ref1", "shop", "web", None, misses, 38.5)
+    for told, counts in ((None, {}), (explanation, {"source_changed": 2, "evicted": 1, "no_cache": 1})):
+        changes = contributions(a_build(), LabelBudget(), told)
+        for cause in Cause:
+            labels = {"project": "shop", "target": "web", "cause": cause.value}
+            assert value_of(changes, "cache_misses_total", **labels) == counts.get(cause.value, 0)
+            lost = 38.5 if told and cause is Cause.SOURCE_CHANGED else 0.0
+            assert value_of(changes, "cache_lost_seconds_total", **labels) == lost
+
+
+def test_causes_of_a_project_beyond_the_budget_are_counted_under_other():
+    explanation = Explanation("ref1", "shop", "web", None, (a_miss(Cause.EVICTED, 1.0),), 1.0)
+    changes = contributions(a_build(), LabelBudget(0, 0), explanation)
+    assert value_of(changes, "cache_misses_total", project="other", target="other", cause="evicted") == 1
 
 
 def test_figures_of_the_summary_become_totals_and_unknown_ones_zero():

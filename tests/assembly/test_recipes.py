@@ -113,10 +113,10 @@ def test_what_every_form_of_a_step_takes():
     assert takes("COPY $DIR/x.txt /triggered") == [("context", "src/x.txt", False, (), ())]
 
 
-def test_patterns_are_of_paths_below_the_context():
+def test_patterns_are_of_paths_below_what_is_copied():
     some, rest = recipe("docker-28-exclude", "/some/"), recipe("docker-28-exclude", "/rest/")
 
-    assert some.takes == (ContextUse(path="src", exclude=("src/*.md", "src/deep/z")),)
+    assert some.takes == (ContextUse(path="src", exclude=("*.md", "deep/z")),)
     assert rest.takes == (ContextUse(exclude=("*.txt",)),)
 
 
@@ -196,12 +196,12 @@ def test_a_source_is_what_its_variables_make_it_or_more_where_they_are_not_known
     assert copy.takes == (expected,)
 
 
-def test_parents_are_patterns_below_the_context():
+def test_parents_are_patterns_below_the_pivot():
     (copy,) = from_text("FROM base\nCOPY --parents --exclude=*.md a/b.txt x/./y/*.c /\n")
 
     assert copy.takes == (
         ContextUse(include=("a/b.txt",), exclude=("*.md",)),
-        ContextUse(path="x", include=("x/y/*.c",), exclude=("x/*.md",)),
+        ContextUse(path="x", include=("y/*.c",), exclude=("*.md",)),
     )
 
 

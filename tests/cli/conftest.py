@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from buildprof.model.build import Build
+from buildprof.model.explanation import Explanation
 from buildprof.store.connect import open_store
 from buildprof.store.writer import Writer
 from tests.cli.sample_builds import ALL, shop
@@ -61,11 +62,13 @@ def stored_samples() -> list[Build]:
     return [*samples, moved(replace(shop(), ref="earlier0000"), now_ns - 10**9 * 86_400)]
 
 
-def save(data_dir: Path, *builds: Build) -> None:
+def save(data_dir: Path, *builds: Build, explanation: Explanation | None = None) -> None:
+    """Store builds; an explanation goes with each whose ref it has."""
     engine = open_store(f"sqlite:///{data_dir}/buildprof.db")
     writer = Writer(engine)
     for build in builds:
-        writer.save_build(build, scope="")
+        told = explanation if explanation and explanation.ref == build.ref else None
+        writer.save_build(build, scope="", explanation=told)
     writer.close()
     engine.dispose()
 

@@ -28,7 +28,9 @@ def test_the_version_is_that_of_the_distribution(run: Run) -> None:
     assert json.loads(run("version", "--json").stdout)["version"] == __version__
 
 
-@pytest.mark.parametrize("arguments", [("version",), ("--help",), ("show", "--help"), ("builds", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("version",), ("--help",), ("show", "--help"), ("explain", "--help"), ("projects", "--help")]
+)
 def test_help_and_version_load_no_heavy_library(arguments: tuple[str, ...], tmp_path: Path) -> None:
     code = (
         "import sys\nfrom buildprof.cli.main import main\n"
@@ -64,7 +66,7 @@ def test_every_example_is_a_valid_command_line() -> None:
 
 
 def test_all_query_commands_take_json_and_the_stores_place(run: Run) -> None:
-    for name in ("builds", "show", "projects", "compare", "import", "doctor"):
+    for name in ("builds", "show", "explain", "projects", "compare", "import", "doctor"):
         text = run(name, "--help").stdout
         assert all(option in text for option in ("--json", "--data-dir", "--database-url", "--config")), name
     assert "--json" in run("catalog", "--help").stdout
@@ -110,7 +112,9 @@ def test_an_unknown_setting_in_the_environment_is_named(run: Run) -> None:
     assert (done.returncode, done.stderr) == (2, "buildprof: BUILDPROF_RETENTOIN: unknown setting\n")
 
 
-@pytest.mark.parametrize("command", [("builds",), ("projects",), ("show", "last"), ("compare", "a", "b")])
+@pytest.mark.parametrize(
+    "command", [("builds",), ("projects",), ("show", "last"), ("explain", "last"), ("compare", "a", "b")]
+)
 def test_no_store_means_no_builds_and_makes_none(command: tuple[str, ...], run: Run, tmp_path: Path) -> None:
     done = run(*command)
     assert done.returncode == 1

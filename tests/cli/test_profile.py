@@ -15,6 +15,7 @@ from buildprof.cli.profile import profile
 from buildprof.model.build import Build, BuildError, Image, Status
 from buildprof.model.step import Kind
 from tests.cli.sample_builds import ALL, HOSTILE, NOW, at, failed, hostile, multi_platform, running, shop
+from tests.cli.sample_explanations import first, none, readme, several
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -135,6 +136,34 @@ def test_a_running_build_fits_the_screen() -> None:
     steps = tuple(replace(one, id=f"{n}{one.id}") for n in range(20) for one in multi_platform().steps)
     build = replace(running(), steps=steps)
     assert len(shown(build, max_lines=24)) <= 24
+
+
+def test_why_the_dearest_miss_missed_stands_below_the_steps() -> None:
+    build, explanation = readme()
+    lines = shown(build, explanation=explanation)
+    assert lines[-3:] == [
+        "why  COPY . . (Dockerfile:7) missed because README.md changed (1 file, 3.1 kB).",
+        "     It took 2 steps with it: 38.9 s. Usually no step needs README.md: add it to",
+        "     .dockerignore.",
+    ]
+    assert lines[-4] == ""
+    assert not any(line.startswith("why") for line in shown(build))
+
+
+def test_the_other_misses_are_counted_with_the_command_that_tells_of_them() -> None:
+    build, explanation = several()
+    lines = shown(build, explanation=explanation)
+    assert lines[-1] == "     … and 3 more: buildprof explain k6g3ggdn"
+    assert lines[-4].startswith("why  RUN pip install -r requirements.txt")
+    assert all(cell_len(line) <= 80 for line in lines)
+
+
+def test_a_first_build_and_one_without_misses_have_no_others() -> None:
+    build, explanation = first()
+    lines = shown(build, explanation=explanation)
+    assert lines[-2].startswith("why  This is the first build of shop/web")
+    build, explanation = none()
+    assert not any(line.startswith("why") for line in shown(build, explanation=explanation))
 
 
 def test_all_log_lines_are_shown_when_all_is_asked_for() -> None:

@@ -9,6 +9,7 @@ from buildprof.analysis.contributions import LabelBudget, contributions
 from buildprof.exporters.prometheus.collector import StoredSeries
 from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
 from buildprof.model.build import Build, Engine, Image, Source, Status, Summary
+from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
 from buildprof.model.step import Kind, Outcome, Step
 from buildprof.store.connect import open_store
 from buildprof.store.queries import changed_series
@@ -51,6 +52,11 @@ def a_build(ref="k6g3ggdn", *, minutes=0, **changes) -> Build:
     return Build(ref=ref, **fields)
 
 
+def an_explanation(ref="k6g3ggdn") -> Explanation:
+    finding = Finding(Cause.NO_CACHE, Confidence.CERTAIN, {"option": "--no-cache"})
+    return Explanation(ref, "shop", "web", None, (Miss(STEP.id, finding, (), "", 1.5, (), 1.5),), 1.5)
+
+
 @dataclass
 class Site:
     """An application over a real store, and a client that talks to it without a network."""
@@ -60,8 +66,9 @@ class Site:
     client: httpx.AsyncClient
     unready: list[str] = field(default_factory=list)
 
-    def save(self, build: Build) -> None:
-        self.writer.save_build(build, contributions(build, LabelBudget()), scope=SCOPE)
+    def save(self, build: Build, explanation: Explanation | None = None) -> None:
+        changes = contributions(build, LabelBudget(), explanation)
+        self.writer.save_build(build, changes, scope=SCOPE, explanation=explanation)
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from buildprof.analysis.sentences import told
 from buildprof.exporters.prometheus.collector import StoredSeries
 from buildprof.model.build import Status
 from buildprof.model.document import build_document
 from buildprof.store.errors import StoreError
 from buildprof.web.app import create_app
 from buildprof.web.openapi import OPERATIONS
-from tests.web.conftest import a_build
+from tests.web.conftest import a_build, an_explanation
 
 
 def assert_problem(response: httpx.Response, status: int) -> None:
@@ -157,6 +158,25 @@ async def test_a_weird_ref_is_no_build(site, ref):
     assert "x-header" not in response.headers
 
 
+async def test_a_build_is_explained(site):
+    explanation = an_explanation("abc123")
+    site.save(a_build("abc123"), explanation)
+    document = (await site.client.get("/api/v1/builds/abc/explain")).json()
+    assert document == json.loads(json.dumps(told(explanation, a_build("abc123"))))
+    assert document["misses"][0]["text"] == (
+        "RUN make missed because the build was asked not to use the cache (--no-cache)."
+    )
+
+
+async def test_a_build_that_is_not_known_runs_or_is_not_explained_is_a_404_that_says_which(site):
+    site.save(a_build("abc123"))
+    site.writer.save_build(a_build("def456", status=Status.RUNNING, completed_ns=None), scope="here")
+    for ref, words in (("nobody", "no build has"), ("abc123", "not explained"), ("def456", "still runs")):
+        response = await site.client.get(f"/api/v1/builds/{ref}/explain")
+        assert_problem(response, 404)
+        assert words in response.json()["detail"]
+
+
 async def test_projects_are_told(site):
     site.save(a_build())
     (project,) = (await site.client.get("/api/v1/projects")).json()["projects"]
@@ -228,7 +248,7 @@ async def test_the_api_document_tells_of_every_route_and_of_no_other(site):
     document = (await site.client.get("/api/v1/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert document["paths"].keys() == {operation.path for operation in OPERATIONS}
-    site.save(a_build())
+    site.save(a_build(), an_explanation())
     for path, item in document["paths"].items():
         response = await site.client.head(path.replace("{ref}", "last"))
         assert response.status_code == 200

@@ -96,7 +96,7 @@ class Index:
 
     def catch_up(self) -> None:
         """See all changes that happened before this call. CannotWatchError if the tree is gone or may not be watched."""
-        with self.lock, self._database.transaction():
+        with self.lock:
             self.newest_ns = 0
             try:
                 self._catch_up()
@@ -168,7 +168,8 @@ class Index:
         elif not self._inotify.is_available:
             self._read_all()
         else:
-            self._read_dirty(dirty)
+            with self._database.transaction():
+                self._read_dirty(dirty)
 
     def _check_root(self) -> tuple[int, int]:
         try:
@@ -184,6 +185,7 @@ class Index:
         return info.st_dev, info.st_ino
 
     def _read_all(self) -> None:
+        """Read all. Others may write meanwhile: what is left half done by a crash is read again at the next start."""
         known = self._database.current(self._stored.id)
         self._watches.take()  # what comes from here on is read again
         self.entries = self.directories = 0
@@ -231,6 +233,7 @@ class Index:
     def _keep(self, path: bytes, reading: Reading) -> None:
         self.newest_ns = max(self.newest_ns, reading.newest_ns)
         if self.entries > MAX_FILES:
+            self._database.forget(self._stored.id)
             raise CannotWatchError(f"refused: more than {MAX_FILES:,} files")
         if reading.is_changed:
             self._out.append((path, reading.listing.pack()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import stat
 import threading
 import time
@@ -64,6 +65,7 @@ class Trees:
         self._lock = threading.Lock()
         self._indexes: dict[tuple[bytes, bytes], Index] = {}
         self._refused_at: dict[tuple[bytes, bytes], float] = {}
+        self._retained = time.monotonic() - _RETAIN_SECONDS
         self._is_closing = threading.Event()
         self._worker = threading.Thread(target=self._work, name="trees", daemon=True)
         self._worker.start()
@@ -150,22 +152,26 @@ class Trees:
         return True
 
     def _work(self) -> None:
-        """Read large files, and changes where there are many, between builds; drop what is old."""
-        retained = time.monotonic() - _RETAIN_SECONDS
+        """Tend the trees between builds. What the disk does not take now is tried again."""
         while not self._is_closing.wait(_TICK_SECONDS):
-            with self._lock:
-                indexes = list(self._indexes.values())
-            for index in indexes:
-                if index.dirty_names > MAX_DIRTY_NAMES and index.lock.acquire(blocking=False):
-                    try:
-                        self._catch_up(index)
-                    finally:
-                        index.lock.release()
-                while index.pending and not self._is_closing.is_set():
-                    index.hash_pending(self._until_closing())
-            if time.monotonic() - retained > _RETAIN_SECONDS:
-                retained = time.monotonic()
-                self._database.retain(time.time_ns())
+            with suppress(OSError, sqlite3.Error):
+                self._tend()
+
+    def _tend(self) -> None:
+        """Read large files, and changes where there are many; drop what is old."""
+        with self._lock:
+            indexes = list(self._indexes.values())
+        for index in indexes:
+            if index.dirty_names > MAX_DIRTY_NAMES and index.lock.acquire(blocking=False):
+                try:
+                    self._catch_up(index)
+                finally:
+                    index.lock.release()
+            while index.pending and not self._is_closing.is_set():
+                index.hash_pending(self._until_closing())
+        if time.monotonic() - self._retained > _RETAIN_SECONDS:
+            self._retained = time.monotonic()
+            self._database.retain(time.time_ns())
 
     def _until_closing(self) -> Iterator[object]:
         while not self._is_closing.is_set():
