@@ -213,7 +213,8 @@ class BuildkitCapture:
     async def _amend(self, ref: str, change: Callable[[BuildInputs], BuildInputs]) -> None:
         """Store a build again with something that came later, if it is still remembered."""
         if (inputs := self._finished.get(ref)) is not None:
-            self._finished[ref] = change(inputs)
+            snapshot = inputs.snapshot or await self._desk.snapshot(inputs.record)  # a large directory takes longer
+            self._finished[ref] = replace(change(inputs), snapshot=snapshot)
             await self._save_assembled(self._finished[ref])
 
     async def _use_reading(self, ref: str, usage: CacheUsage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,9 @@ from buildprof.model.snapshot import ContextChanges, Snapshot
 from buildprof.sources.tree.watch import Trees, TreeStatus, may_watch
 
 REMEMBERED_SNAPSHOTS = 256
+JUST_ENDED_NS = 10_000_000_000
+"""A build that ended this shortly ago was over before it was looked at; what changed since is told by its times."""
+
 WAIT_SECONDS = 2.0
 """How long an ended build waits for the snapshot of its start: a large directory takes longer the first time."""
 
@@ -58,7 +62,9 @@ class Contexts:
 
     def begin(self, record: BuildRecord, local_state: LocalState | None) -> None:
         """Take a snapshot of the build's context, in the background. Once for each build."""
-        if record.ref in self._snapshots or local_state is None or record.completed_ns is not None:
+        if record.ref in self._snapshots or local_state is None:
+            return
+        if record.completed_ns is not None and time.time_ns() - record.completed_ns > JUST_ENDED_NS:
             return
         directory = local_state.context_path
         if not self._is_watched(directory):

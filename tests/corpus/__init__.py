@@ -1,0 +1,1 @@
+"""Builds whose cause of missing the cache is known: what `explain` is measured by."""
