@@ -21,7 +21,16 @@ from tests.corpus.acts import (
     Touch,
     Tree,
 )
-from tests.corpus.scenario import ALONE, CONTAINERD, ENGINE_26, SHARED, Miss, Scenario, source_changed
+from tests.corpus.scenario import (
+    ALONE,
+    CONTAINERD,
+    ENGINE_26,
+    SHARED,
+    Miss,
+    Scenario,
+    source_changed,
+    source_changed_somehow,
+)
 
 ONE_FILE = "FROM base:latest\nCOPY a.txt /\nRUN cat /a.txt\n"
 FOLDER = "FROM base:latest\nCOPY src /src\nRUN ls /src\n"
