@@ -102,7 +102,7 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
             name="http",
         ),
         asyncio.create_task(tend(desk, settings.retention_days, own.store_size), name="upkeep"),
-        asyncio.create_task(contexts.run(own.watched), name="contexts"),
+        asyncio.create_task(contexts.run(own, desk.remember_directory), name="contexts"),
         asyncio.create_task(notice_loss(store, partial(wishes.ask, Ending.REOPEN)), name="store"),
     ]
     gc.unfreeze()  # what a life before this one made may go

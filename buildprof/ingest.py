@@ -140,6 +140,10 @@ class Ingest:
             self._names[directory] = self._writer.claim_project_name(directory, preferred)
         return self._names[directory]
 
+    def remember_dockerfile(self, digest: str, text: str, project: str, directory: str) -> None:
+        """Know a project by a Dockerfile that nobody has built yet; `text` is redacted."""
+        self._writer.remember_dockerfile(digest, text, project, directory, at_ns=time.time_ns())
+
     def builder_name(self, address: str, preferred: str) -> str:
         """The name of the builder that this agent follows at an address."""
         return self._writer.claim_builder_name(self.scope, address, preferred)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -17,7 +19,10 @@ from buildprof.model.recipe import MAIN_CONTEXT, ContextUse
 from buildprof.model.snapshot import ContextChanges, Snapshot
 from buildprof.sources.tree.watch import Trees, TreeStatus, may_watch
 
+SOURCE = "context_watcher"
 REMEMBERED_SNAPSHOTS = 256
+FACTS_SECONDS = 15.0
+MAX_NAMED = 10_000
 JUST_ENDED_NS = 10_000_000_000
 """A build that ended this shortly ago was over before it was looked at; what changed since is told by its times."""
 
@@ -25,6 +30,19 @@ WAIT_SECONDS = 2.0
 """How long an ended build waits for the snapshot of its start: a large directory takes longer the first time."""
 
 _log = structlog.get_logger(__name__)
+
+
+class TreesObserver(Protocol):
+    """Who is told how the watched directories stand: the agent's metrics."""
+
+    def watched(self, trees: dict[str, tuple[int, int]]) -> None:
+        """Directories and files, by project."""
+
+    def source_state(self, source: str, builder: str, *, up: bool) -> None:
+        """Whether all directories are watched as they should be."""
+
+    def source_dropped(self, source: str, count: int = 1) -> None:
+        """Inotify's queue overflowed: the trees were read again."""
 
 
 class Contexts:
@@ -39,19 +57,32 @@ class Contexts:
         self._trees: Trees | None = None
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="contexts")
         self._snapshots: dict[str, asyncio.Future[Snapshot | None]] = {}
-        self.project_of: dict[str, str] = {}
-        """The projects of contexts, as builds were placed."""
+        self._projects: dict[str, str] = {}
 
-    async def run(self, on_facts: Callable[[dict[str, tuple[int, int]]], None], pause_seconds: float = 15.0) -> None:
-        """Open what is watched from the beginning, then tell of all trees now and then: directories, files by project."""
-        loop = asyncio.get_running_loop()
+    async def run(self, observer: TreesObserver, remember: Callable[[Path, tuple[str, ...]], Awaitable[None]]) -> None:
+        """Open what is watched from the beginning, then tell of all trees now and then.
+
+        `remember` is told of each such directory with the paths of the Dockerfiles, compose and bake files in it.
+        """
         for directory in self._watch:
-            status = await loop.run_in_executor(self._threads, lambda one=directory: self.trees.open(str(one)))  # type: ignore[misc]
-            _log.info("directory watched", directory=str(directory), state=status.state, files=status.files)
+            with _logged(str(directory)):
+                status, files = await asyncio.get_running_loop().run_in_executor(self._threads, self._open, directory)
+                _log.info("directory watched", directory=str(directory), state=status.state, files=status.files)
+                await remember(directory, files)
+        lost = 0
         while True:
             if self._trees is not None:
-                on_facts(self._by_project(self._trees.facts()))
-            await asyncio.sleep(pause_seconds)
+                facts = self._trees.facts()
+                observer.watched(self._by_project(facts))
+                observer.source_state(SOURCE, "all", up=all(one.state in ("watched", "reading") for one in facts))
+                overflows = sum(one.overflows for one in facts)
+                if overflows > lost:
+                    observer.source_dropped(SOURCE, overflows - lost)
+                lost = overflows
+            await asyncio.sleep(FACTS_SECONDS)
+
+    def _open(self, directory: Path) -> tuple[TreeStatus, tuple[str, ...]]:
+        return self.trees.open(str(directory)), self.trees.build_files(str(directory))
 
     @property
     def trees(self) -> Trees:
@@ -92,6 +123,11 @@ class Contexts:
             return None
         return self._trees.changes(old, new, uses)
 
+    def name_project(self, directory: str, project: str) -> None:
+        """The project that a context belongs to, as builds were placed."""
+        if directory in self._projects or len(self._projects) < MAX_NAMED:
+            self._projects[directory] = project
+
     def close(self) -> None:
         """Stop to watch."""
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -104,24 +140,29 @@ class Contexts:
         return self._watch_builds or any(Path(directory).is_relative_to(one) for one in self._watch)
 
     def _take(self, directory: str, local_state: LocalState, at_ns: int) -> Snapshot | None:
-        try:
-            if not may_watch(directory, local_state.owner_uid):
-                return None
-            return self.trees.snapshot(directory, local_state.dockerfile_path or None, at_ns)
-        except (OSError, sqlite3.Error) as error:  # a full disk, say: the store tells of it as well
-            _log.warning("no snapshot of a context", directory=directory, reason=str(error))
-            return None
-        except Exception:  # noqa: BLE001  # a directory of any making must not cost the build; it is logged whole
-            _log.exception("no snapshot of a context", directory=directory)
-            return None
+        with _logged(directory):
+            if may_watch(directory, local_state.owner_uid):
+                return self.trees.snapshot(directory, local_state.dockerfile_path or None, at_ns)
+        return None
 
     def _by_project(self, facts: Sequence[TreeStatus]) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}
         for one in facts:
-            project = self.project_of.get(one.directory) or Path(one.directory).name
+            project = self._projects.get(one.directory) or Path(one.directory).name
             directories, files = found.get(project, (0, 0))
             found[project] = directories + one.directories, files + one.files
         return found
+
+
+@contextmanager
+def _logged(directory: str) -> Iterator[None]:
+    """Let a directory of any making cost neither the build nor the agent."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:  # a full disk, say: the store tells of it as well
+        _log.warning("a directory is not watched", directory=directory, reason=str(error))
+    except Exception:  # noqa: BLE001  # it is logged whole
+        _log.exception("a directory is not watched", directory=directory)
 
 
 def _tell(status: TreeStatus) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -154,6 +155,21 @@ class Desk:
             return None
         return await self._contexts.snapshot(record.ref, wait=record.completed_ns is not None)
 
+    async def remember_directory(self, directory: Path, files: tuple[str, ...]) -> None:
+        """Know a watched directory, and the Dockerfiles in it, for a project: builds that tell no directory have its name."""
+        tree = await asyncio.to_thread(tree_facts, directory)
+        root = tree.git_top_level or str(directory)
+        preferred = tree.compose_project or Path(root).name
+        name = await self.write(lambda: self.ingest.project_name(root, preferred))
+        if self._contexts is not None:
+            self._contexts.name_project(str(directory), name)
+        for file in (one for one in files if "ockerfile" in one or one.endswith("Containerfile")):
+            text = await asyncio.to_thread(read_dockerfile, directory / file, MAX_DOCKERFILE_BYTES)
+            if text:
+                await self.write(
+                    partial(self.ingest.remember_dockerfile, text_digest(text), self.redact(text), name, root)
+                )
+
     async def look(self, record: BuildRecord) -> _Disk:
         """What is on disk of a build, read once, when the build is first seen: it may change while the build runs."""
         disk = self._disk.get(record.ref)
@@ -179,7 +195,7 @@ class Desk:
             name = await self.write(lambda: self.ingest.project_name(placement.directory, placement.project))
             placement = replace(placement, project=name)
         if self._contexts is not None and disk.local_state is not None:
-            self._contexts.project_of[disk.local_state.context_path] = placement.project
+            self._contexts.name_project(disk.local_state.context_path, placement.project)
         return placement, text
 
     def _compose_group(self, record: BuildRecord, project: str) -> str:

@@ -2,6 +2,9 @@
 
 A version of a directory holds from its number until the next version's; a version without a blob says that the
 directory is gone. Between two snapshots all is written under the number that the next snapshot will have.
+
+Numbers begin anywhere (below 2^60): of a file that was made anew, or of another agent that shares the history, they are
+others, so that a snapshot is known for one that is not kept here.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ UNUSED_NS = 30 * 86_400 * 10**9
 
 _SCHEMA = """
 CREATE TABLE counter (number INTEGER NOT NULL);
-INSERT INTO counter VALUES (0);
+INSERT INTO counter VALUES (abs(random()) >> 3);
 CREATE TABLE trees (
     id INTEGER PRIMARY KEY, directory BLOB NOT NULL, ignore_file BLOB NOT NULL, number INTEGER NOT NULL,
     used_at_ns INTEGER NOT NULL, UNIQUE (directory, ignore_file));
