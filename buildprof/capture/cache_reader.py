@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -15,8 +16,10 @@ from buildprof.model.series import Contribution
 from buildprof.sources.buildkit.connection import BuildkitChannel
 from buildprof.sources.buildkit.history import disk_usage
 
-QUIET_SECONDS = 0.5
-"""A reading waits so long for more builds to end, since the engine holds the cache's lock meanwhile."""
+QUIET_SECONDS = 1.0
+"""No build may have run for so long before a reading, since the engine holds the cache's lock meanwhile."""
+
+_LOOK_SECONDS = 0.25
 
 BUSY_SECONDS = 60.0
 """And at most so long for the builds that run: the engine measures what is new in its cache (2.6 ms a small record)."""
@@ -61,20 +64,25 @@ class CacheReader:
         """Read when it is wanted, and at least once in SLOW_SECONDS; `use` is told of each build that waits for it."""
         await self.read(channel)
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(SLOW_SECONDS):
                     await self._wanted.wait()
-                await asyncio.sleep(QUIET_SECONDS)
-                deadline = time.monotonic() + BUSY_SECONDS
-                while self.is_busy() and time.monotonic() < deadline:  # noqa: ASYNC110  # of no end of a build is it sure to hear
-                    await asyncio.sleep(QUIET_SECONDS)
-            except TimeoutError:
-                pass
+            await self._quiet()
             self._wanted.clear()
             waiting, self._waiting = self._waiting, {}
             if usage := await self.read(channel):
                 for ref in waiting:
                     await use(ref, usage)
+
+    async def _quiet(self) -> None:
+        """Wait until no build has run for a while, but not for ever."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        quiet_since = time.monotonic()
+        while (now := time.monotonic()) - quiet_since < QUIET_SECONDS and now < deadline:
+            self._wanted.clear()
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self.is_busy() or self._wanted.is_set():  # one that was over between two looks has asked
+                quiet_since = time.monotonic()
 
     async def read(self, channel: BuildkitChannel) -> CacheUsage | None:
         """One reading; None if the engine gives none."""
