@@ -6,6 +6,7 @@ says that the step was in the cache and is no more; otherwise what differs from 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,9 @@ from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import rfc3339
 
 CHECKED = ("instruction", "arguments", "base image", "remote sources", "files", "earlier steps", "cache records")
+
+_UNNAMED = re.compile(r"(?:stage-[0-9]+)?")
+_NAMED_STAGE = re.compile(r"^[ \t]*FROM[ \t]+\S[^\n]{0,1000}?[ \t]AS[ \t]+(\S+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 _IN_CACHE = frozenset({Outcome.HIT, Outcome.MISS, Outcome.SHARED})
 """A step with one of these ended well, so that its result was in the cache afterwards."""
@@ -111,7 +115,7 @@ class _Found:
 
     `nearest` is how it differs from the newest in which it ended well, `same` are those that had the same inputs, the
     newest first. `made` is how it differs from the build that ran it last before it was taken from the cache with other
-    inputs. `failed_before` says that it was tried, `is_known` that there is any earlier build.
+    inputs. `failed_before` says that it never ended well, `is_known` that there is any earlier build.
     """
 
     nearest: Differences | None = None
@@ -121,15 +125,19 @@ class _Found:
     is_known: bool = False
 
 
-def _look_back(step: Step, here: _Compared) -> _Found:
+def _look_back(build: Build, step: Step, here: _Compared) -> _Found:
     found = _Found()
     for comparison in here:
         found.is_known = True
         partner = comparison.alignment.partners.get(step.id)
         if partner is None or partner.outcome not in _IN_CACHE:
-            found.failed_before |= partner is not None and partner.outcome in (Outcome.FAILED, Outcome.CANCELED)
+            found.failed_before |= partner is not None
+            continue
+        if _at_once(partner, step):  # the result was not there yet
             continue
         differences = comparison.of(step) or Differences()
+        if (comparison.before.context, comparison.before.dockerfile) != (build.context, build.dockerfile):
+            differences = replace(differences, findings=_all_likely(differences.findings))
         if found.nearest is None:
             found.nearest = differences
             here.first_ref = here.first_ref or comparison.before.ref
@@ -143,8 +151,13 @@ def _look_back(step: Step, here: _Compared) -> _Found:
     return found
 
 
+def _at_once(partner: Step, step: Step) -> bool:
+    """Whether a step of an earlier build still ran when this one began: builds can run at once."""
+    return None not in (partner.completed_ns, step.started_ns) and (partner.completed_ns or 0) > (step.started_ns or 0)
+
+
 def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: Evidence) -> Miss:
-    found = _look_back(step, here)
+    found = _look_back(build, step, here)
     if (option := _no_cache(build, step)) is not None:
         asked, other = Finding(Cause.NO_CACHE, Confidence.CERTAIN, {"option": option}), found.nearest or Differences()
         return Miss(step.id, asked, also=other.findings, via=other.via)
@@ -228,10 +241,11 @@ def _no_cache(build: Build, step: Step) -> str | None:
     if not options.no_cache_stages:
         return "--no-cache"
     stages = {one.lower() for one in options.no_cache_stages}
-    alone = len({one.stage for one in build.steps if one.position is not None}) == 1
-    if step.stage.lower() in stages:
-        return f"--no-cache-filter={step.stage}"
-    return f"--no-cache-filter={options.no_cache_stages[0]}" if alone and not step.stage else None
+    # BuildKit goes by names as written: what it calls a stage without one is no name for the option.
+    name = step.stage.lower()
+    if not name and (written := _NAMED_STAGE.search(build.dockerfile_text)):
+        name = written[1].lower()
+    return f"--no-cache-filter={name}" if name in stages and not _UNNAMED.fullmatch(name) else None
 
 
 def _evicted(same: Sequence[tuple[Build, Step]], evidence: Evidence) -> Finding:

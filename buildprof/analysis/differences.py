@@ -84,7 +84,7 @@ class StepComparison:
         found = Differences(beneath.findings, beneath.unknown | unknown, beneath.via)
         if not found.are_none or _same_operation(step, partner) is not False:
             return found
-        evidence = {"checked": list(_CHECKED), "differs": "options of the build"}
+        evidence = {"checked": list(_CHECKED), "differs": "options of the build, or what is redacted"}
         return Differences((Finding(Cause.UNKNOWN, Confidence.LIKELY, evidence),))
 
     def _own(self, step: Step, partner: Step, unknown: set[str]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,12 +80,16 @@ def parse_provenance(blob: bytes) -> Provenance:
     digests = {step: digest for digest, step in _mapping(config.get("digestMapping")).items() if isinstance(step, str)}
     operations = {step: _operation(one, digests) for step, one in by_id.items() if "op" in one}
     source = _mapping(metadata.get("source"))
+    asked = _mapping(_mapping(document.get("invocation")).get("configSource")).get("entryPoint") or _mapping(
+        _mapping(definition.get("externalParameters")).get("configSource")
+    ).get("path")
+    dockerfile = _dockerfile_index(source, asked)
     locations, layers = _mapping(source.get("locations")), _mapping(metadata.get("layers"))
     return Provenance(
-        dockerfile_text=_dockerfile_text(source),
+        dockerfile_text=_dockerfile_text(source, dockerfile),
         steps={
             digest: StepFacts(
-                _locations(locations.get(step)),
+                _locations(locations.get(step), dockerfile),
                 _layer_chain(layers.get(f"{step}:0")),
                 resources.get(step),
                 operations.get(step),
@@ -110,15 +115,24 @@ def merge_provenances(provenances: list[Provenance]) -> Provenance:
     )
 
 
-def _dockerfile_text(source: Mapping[str, Any]) -> str:
-    """The text of the first source that has one: the frontend has no other than the Dockerfile; "" if there is none."""
-    for info in _list(source.get("infos")):
-        data = _mapping(info).get("data")
-        if isinstance(data, str) and len(data) <= MAX_DOCKERFILE_BYTES * 4 // 3 + 4:
-            try:
-                return base64.b64decode(data, validate=True).decode("utf-8", "replace")
-            except (binascii.Error, ValueError):
-                continue
+def _dockerfile_index(source: Mapping[str, Any], asked: Any) -> int:
+    """Which of the sources is the build's own Dockerfile: of contexts that are other targets the frontend has theirs too."""
+    infos = [_mapping(info) for info in _list(source.get("infos"))]
+    with_text = [index for index, info in enumerate(infos) if isinstance(info.get("data"), str)]
+    name = posixpath.basename(asked) if isinstance(asked, str) else ""
+    named = [index for index in with_text if posixpath.basename(str(infos[index].get("filename", ""))) == name]
+    return next(iter(named or with_text), 0)
+
+
+def _dockerfile_text(source: Mapping[str, Any], index: int) -> str:
+    """The text of a source; "" if it has none."""
+    infos = _list(source.get("infos"))
+    data = _mapping(infos[index]).get("data") if index < len(infos) else None
+    if isinstance(data, str) and len(data) <= MAX_DOCKERFILE_BYTES * 4 // 3 + 4:
+        try:
+            return base64.b64decode(data, validate=True).decode("utf-8", "replace")
+        except (binascii.Error, ValueError):
+            return ""
     return ""
 
 
@@ -130,9 +144,12 @@ def _operation(step: Mapping[str, Any], digests: Mapping[str, str]) -> Operation
     return parse_operation(step.get("op"), inputs)
 
 
-def _locations(value: Any) -> tuple[tuple[int, int], ...]:
+def _locations(value: Any, dockerfile: int) -> tuple[tuple[int, int], ...]:
+    """Lines of the build's own Dockerfile, the source of that index."""
     found: list[tuple[int, int]] = []
     for location in _list(_mapping(value).get("locations")):
+        if (_integer(_mapping(location).get("sourceIndex")) or 0) != dockerfile:
+            continue
         ranges = [_mapping(entry) for entry in _list(_mapping(location).get("ranges"))]
         ends = [_integer(_mapping(entry.get(end)).get("line")) for entry in ranges for end in ("start", "end")]
         if lines := [line for line in ends if line is not None and line > 0]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +57,8 @@ class Contexts:
     def __init__(self, path: Path, watch: Sequence[Path], *, watch_builds: bool) -> None:
         self._path, self._watch, self._watch_builds = path, watch, watch_builds
         self._trees: Trees | None = None
+        self._lock = threading.Lock()
+        self._redactors: dict[str, Callable[[str], str]] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="contexts")
         self._snapshots: dict[str, asyncio.Future[Snapshot | None]] = {}
         self._projects: dict[str, str] = {}
@@ -87,9 +91,10 @@ class Contexts:
     @property
     def trees(self) -> Trees:
         """The watched trees; made when first needed, since an agent that sees no directory has no use for them."""
-        if self._trees is None:
-            self._trees = Trees(self._path, _tell)
-        return self._trees
+        with self._lock:  # several builds can be the first
+            if self._trees is None:
+                self._trees = Trees(self._path, _tell)
+            return self._trees
 
     def begin(self, record: BuildRecord, local_state: LocalState | None) -> None:
         """Take a snapshot of the build's context, in the background. Once for each build."""
@@ -117,11 +122,24 @@ class Contexts:
     def changes(self, before: Build, after: Build, uses: Sequence[ContextUse]) -> ContextChanges | None:
         """What differs in what a step takes between the starts of two builds; None if nobody knows. For any thread."""
         old, new = before.snapshot, after.snapshot
-        if self._trees is None or old is None or new is None or old.directory != new.directory:
+        if old is None or new is None or old.directory != new.directory:
             return None
         if any(use.context != MAIN_CONTEXT for use in uses):
             return None
-        return self._trees.changes(old, new, uses)
+        changes = self.trees.changes(old, new, uses)
+        redact = self._redactors.get(after.ref)
+        if changes is None or redact is None:
+            return changes
+        changed, added, removed = (
+            tuple(map(redact, paths)) for paths in (changes.changed, changes.added, changes.removed)
+        )
+        return replace(changes, changed=changed, added=added, removed=removed)
+
+    def redact_for(self, ref: str, redact: Callable[[str], str]) -> None:
+        """How paths are redacted that a build's steps name: an argument may stand in one."""
+        self._redactors[ref] = redact
+        while len(self._redactors) > REMEMBERED_SNAPSHOTS:
+            del self._redactors[next(iter(self._redactors))]
 
     def name_project(self, directory: str, project: str) -> None:
         """The project that a context belongs to, as builds were placed."""
@@ -142,7 +160,7 @@ class Contexts:
     def _take(self, directory: str, local_state: LocalState, at_ns: int) -> Snapshot | None:
         with _logged(directory):
             if may_watch(directory, local_state.owner_uid):
-                return self.trees.snapshot(directory, local_state.dockerfile_path or None, at_ns)
+                return self.trees.snapshot(directory, local_state.dockerfile_path or None, at_ns, local_state.owner_uid)
         return None
 
     def _by_project(self, facts: Sequence[TreeStatus]) -> dict[str, tuple[int, int]]:

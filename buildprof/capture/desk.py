@@ -147,7 +147,10 @@ class Desk:
 
     def redactor(self, record: BuildRecord) -> Redactor:
         """A redactor that knows this build's arguments."""
-        return self._redactor.for_build(build_arguments(record))
+        redactor = self._redactor.for_build(build_arguments(record))
+        if self._contexts is not None:
+            self._contexts.redact_for(record.ref, redactor.text)
+        return redactor
 
     async def snapshot(self, record: BuildRecord) -> Snapshot | None:
         """How the build's context stood at its start; None if it is not watched, or, of a running build, not known yet."""

@@ -15,7 +15,7 @@ from buildprof.model.snapshot import Snapshot
 from buildprof.store import schema
 from buildprof.store.connect import reading
 from buildprof.store.queries import whole_builds
-from buildprof.store.rows import key_text
+from buildprof.store.rows import clean, key_text
 
 EARLIER_BUILDS = 20
 """How far back a build is compared: what changed since is in the newest, what was lost in any."""
@@ -59,8 +59,9 @@ def losses(
 def earlier_builds(engine: Engine, build: Build, *, elsewhere: bool = False) -> Iterator[Build]:
     """Builds of the same project and target that began before a build, the newest first, read as they are asked for.
 
-    On the same builder, or `elsewhere` on any other. Of builds that could not be placed only those that have the same
-    Dockerfile, result or steps.
+    On the same builder, or `elsewhere` on any other. Those of the same Dockerfile and context if there are any, since a
+    repository can have many, else all. Of builds that could not be placed only those that have the same Dockerfile,
+    result or steps.
     """
     builds = schema.builds
     same: ColumnElement[bool] = builds.c.builder == key_text(build.builder)
@@ -75,6 +76,11 @@ def earlier_builds(engine: Engine, build: Build, *, elsewhere: bool = False) -> 
         )
         .order_by(builds.c.started_ns.desc(), builds.c.ref)
     )
+    own = statement
+    for column, value in ((builds.c.context, build.context), (builds.c.dockerfile, build.dockerfile)):
+        own = own.where(column == clean(value)) if value else own
+    if not elsewhere and _read(engine, own.limit(1)):
+        statement = own
     for offset, count in ((0, _FIRST), (_FIRST, EARLIER_BUILDS - _FIRST)):
         found = _read(engine, statement.offset(offset).limit(count))
         yield from (one for one in found if build.project != UNKNOWN_PROJECT or _may_be_same(one, build))

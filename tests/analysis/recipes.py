@@ -47,6 +47,10 @@ def stage(*texts: str, name: str = "", outcomes: str = "", first: int = 2, **rec
 
 def a_build(ref: str, *steps: Step, **changes: Any) -> Build:
     started_ns = int.from_bytes(ref[-1:].encode()) * 100 * SECOND_NS
+    steps = tuple(
+        replace(one, started_ns=started_ns + (one.started_ns or 0), completed_ns=started_ns + (one.completed_ns or 0))
+        for one in steps
+    )
     build = Build(
         ref, "default", Engine("docker", "28"), Source.BUILDKIT, "shop", "default", Status.COMPLETED, started_ns,
         completed_ns=started_ns + 50 * SECOND_NS, options=Options(), steps=steps,

@@ -5,14 +5,11 @@ from dataclasses import replace
 import pytest
 
 from buildprof.assembly.classic import ClassicTracker
-from buildprof.assembly.classic_dockerfile import matches_dockerfile, with_dockerfile
 from buildprof.assembly.classic_facts import Answers, ContainerRecord
-from buildprof.assembly.dockerfile import Dockerfile, parse
 from buildprof.assembly.history_text import parse_history_text
 from buildprof.model.build import Build
 from buildprof.model.recipe import ContextUse, Recipe
-from buildprof.model.step import Kind
-from tests.recordings.record_classic import COPIES, ENGINE, REDACTOR, TWO_STAGES, recorded
+from tests.recordings.record_classic import ENGINE, REDACTOR, recorded
 
 KINDS = ("bookworm", "trixie", "forky", "forky-containerd")
 
@@ -48,12 +45,6 @@ def replay(kind: str, *, with_environments: bool = False) -> Found:
 @pytest.fixture(params=KINDS)
 def found(request: pytest.FixtureRequest) -> Found:
     return replay(str(request.param))
-
-
-def parsed(text: str) -> Dockerfile:
-    dockerfile = parse(text)
-    assert dockerfile is not None
-    return dockerfile
 
 
 def by_instruction(build: Build, recipes: dict[str, Recipe], instruction: str) -> list[Recipe]:
@@ -139,79 +130,3 @@ def test_the_step_that_failed_has_the_environment_of_its_stage(found: Found):
 
 def test_no_value_of_a_build_argument_is_in_a_build_or_a_recipe(found: Found):
     assert "hunter" not in repr(found)
-
-
-@pytest.mark.parametrize("scenario", ["cold", "unchanged", "edited", "together"])
-def test_a_build_matches_the_dockerfile_that_it_was_built_from(found: Found, scenario: str):
-    for build, _recipes in found[scenario]:
-        assert matches_dockerfile(build, parsed(TWO_STAGES))
-        assert not matches_dockerfile(build, parsed(COPIES))
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("WORKDIR /w/x", "WORKDIR /w/y"),
-        ("echo hi > hi", "echo ho > hi"),
-        ("ADD a.txt /q/", "COPY a.txt /q/"),
-        ("ADD a.txt /q/", "ADD a.txt /r/"),
-        ("EXPOSE 80", "EXPOSE 81"),
-        ("LABEL l=1", "LABEL l=2"),
-        ('"echo hi"]', '"echo ho"]'),
-        ("EXPOSE 80\n", ""),
-        ("FROM base:latest\n", "FROM base:other\n"),
-        ("FROM base:latest\n", "FROM one\n"),
-        ("CMD ", "RUN true\nCMD "),
-    ],
-)
-def test_a_dockerfile_that_differs_is_not_the_builds(old: str, new: str):
-    ((build, _recipes),) = replay("forky")["cold"]
-    assert old in TWO_STAGES
-    assert not matches_dockerfile(build, parsed(TWO_STAGES.replace(old, new)))
-
-
-def test_a_build_that_did_not_complete_matches_no_dockerfile(found: Found):
-    ((build, _recipes),) = found["failing"]
-    assert not matches_dockerfile(build, parsed("FROM base:latest\nENV Q=1\nRUN sleep 0.3\nRUN echo boo; exit 3\n"))
-
-
-def test_a_label_that_the_command_line_added_is_no_instruction_of_the_dockerfile():
-    ((build, _recipes),) = replay("forky")["cold"]
-    label = replace(build.steps[-1], id="label", instruction="LABEL", command="a=b", inputs=(build.steps[-1].id,))
-    labelled = replace(build, steps=(*build.steps, label))
-    assert matches_dockerfile(labelled, parsed(TWO_STAGES))
-
-
-def test_an_instruction_that_is_cut_matches_only_by_its_recipe():
-    ((build, _),) = replay("forky")["cold"]
-    long = "echo " + "x" * 600
-    dockerfile = parsed(TWO_STAGES.replace("sleep 0.5; echo hi > hi", long))
-    (step,) = (one for one in build.steps if one.kind is Kind.RUN and "hi" in one.command)
-    assert step.recipe is not None
-    assert step.recipe.written is not None
-    written = replace(step.recipe.written, text=f"RUN {long}")
-    for recipe, is_match in ((None, False), (replace(step.recipe, written=written), True)):
-        cut = replace(step, command=long[:500], recipe=recipe)
-        steps = tuple(cut if one is step else one for one in build.steps)
-        assert matches_dockerfile(replace(build, steps=steps), dockerfile) is is_match
-
-
-def test_the_dockerfile_gives_lines_and_sources():
-    ((build, recipes),) = replay("forky")["cold"]
-    last = [step for step in with_dockerfile(build, parsed(TWO_STAGES)).steps if step.stage == "stage-1"]
-    assert [step.lines for step in last[1:]] == [(line, line) for line in range(8, 15)]
-    workdir, copied, added = (step.recipe for step in (last[2], last[4], last[5]))
-    assert workdir is not None
-    assert copied is not None
-    assert added is not None
-    assert copied.takes == ()
-    assert added.takes == (ContextUse(path="a.txt"),)
-    assert workdir.written is not None
-    assert workdir.written.lines == (9, 9)
-    assert [one.lines for one in workdir.before] == [(8, 8)]
-    assert added.content == recipes[last[5].id].content
-
-
-def test_a_dockerfile_that_does_not_match_changes_nothing():
-    ((build, _),) = replay("forky")["cold"]
-    assert with_dockerfile(build, parsed(COPIES)) is build

@@ -9,14 +9,15 @@ others, so that a snapshot is known for one that is not kept here.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_SNAPSHOTS = 200
 MAX_AGE_NS = 90 * 86_400 * 10**9
 UNUSED_NS = 30 * 86_400 * 10**9
@@ -25,7 +26,7 @@ _SCHEMA = """
 CREATE TABLE counter (number INTEGER NOT NULL);
 INSERT INTO counter VALUES (abs(random()) >> 3);
 CREATE TABLE trees (
-    id INTEGER PRIMARY KEY, directory BLOB NOT NULL, ignore_file BLOB NOT NULL, number INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, directory BLOB NOT NULL, ignore_file BLOB NOT NULL, number INTEGER NOT NULL,
     used_at_ns INTEGER NOT NULL, UNIQUE (directory, ignore_file));
 CREATE TABLE versions (
     tree INTEGER NOT NULL, directory BLOB NOT NULL, number INTEGER NOT NULL, blob BLOB,
@@ -80,6 +81,7 @@ class Database:
                 number = _next_number(connection)
                 insert = "INSERT INTO trees (directory, ignore_file, number, used_at_ns) VALUES (?, ?, ?, ?)"
                 row = connection.execute(insert, (directory, ignore_file, number, now_ns)).lastrowid, number
+            connection.execute("UPDATE trees SET used_at_ns = max(used_at_ns, ?) WHERE id = ?", (now_ns, row[0]))
             return StoredTree(*row)
 
     def trees(self) -> list[tuple[bytes, bytes]]:
@@ -159,11 +161,11 @@ class Database:
             connection.execute("DELETE FROM versions WHERE tree = ?", (tree,))
             connection.execute("DELETE FROM snapshots WHERE tree = ?", (tree,))
 
-    def retain(self, now_ns: int) -> None:
-        """Drop old snapshots, the versions that only they needed, and trees that nobody built for long."""
+    def retain(self, now_ns: int, opened: Collection[int] = ()) -> None:
+        """Drop old snapshots, the versions that only they needed, and trees that nobody built for long and that are not open."""
         with self.transaction() as connection:
             old = connection.execute("SELECT id FROM trees WHERE used_at_ns < ?", (now_ns - UNUSED_NS,)).fetchall()
-            for (tree,) in old:
+            for (tree,) in (one for one in old if one[0] not in opened):
                 self.forget(tree)
                 connection.execute("DELETE FROM trees WHERE id = ?", (tree,))
             for (tree,) in connection.execute("SELECT id FROM trees").fetchall():
@@ -201,6 +203,7 @@ def _next_number(connection: sqlite3.Connection) -> int:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the file and see that it is ours. sqlite3.DatabaseError if it is not."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # names of files are for the owner's eyes
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -16,7 +16,7 @@ from e2b_dockerfile_utils import PatternMatcher
 
 MAX_IGNORE_BYTES = 1024 * 1024
 MAX_PATTERNS = 2000
-MAX_WILDCARDS = 6
+MAX_WILDCARDS = 4
 """Stars in one pattern. Each is a loop in the one before it, so that a hostile pattern could take hours over a name."""
 
 _WILDCARDS = frozenset("*?[]\\^")

@@ -18,6 +18,7 @@ from buildprof.sources.tree.inotify import Inotify, Watches
 from buildprof.sources.tree.scan import Reading, hash_large, open_directory, read_directory, read_entry
 
 MAX_FILES = 1_000_000
+NOBODY = 65534
 MAX_PENDING = 10_000
 BARRIER_SECONDS = 2.0
 _BATCH = 500
@@ -86,6 +87,7 @@ class Index:
         self._ignore_text: bytes | None = None
         self._patterns = Patterns([])
         self._root: tuple[int, int] | None = None
+        self._uid: int | None = None
         self._pseudo: dict[int, bool] = {}
         self._out: list[tuple[bytes, bytes | None]] = []
 
@@ -106,11 +108,35 @@ class Index:
                 self._root = None
                 self.state = str(error)
                 raise
+            except BaseException:  # what was taken from the watches is not written: all is read again next time
+                self._out.clear()
+                self._root = None
+                raise
             self._write()
             if not self._inotify.is_available:
                 self.state = "polled: no inotify instance"
             else:
                 self.state = "polled: out of inotify watches" if self.unwatched else "watched"
+
+    @property
+    def tree(self) -> int:
+        """Its number in trees.db."""
+        return self._stored.id
+
+    def read_for(self, uid: int | None) -> None:
+        """Read what this user may read; of a tree that several name, what all others may."""
+        if uid is not None and uid != self._uid:
+            self._uid = uid if self._uid is None else NOBODY
+
+    def _may_read(self, place: bytes) -> bool:
+        if self._uid in (None, 0):
+            return True
+        try:
+            info = os.stat(place, follow_symlinks=False)  # noqa: PTH116  # bytes
+        except OSError:
+            return True  # the reading tells what is wrong
+        wanted = (stat.S_IRUSR | stat.S_IXUSR) if info.st_uid == self._uid else (stat.S_IROTH | stat.S_IXOTH)
+        return info.st_mode & wanted == wanted
 
     def take_snapshot(self, at_ns: int) -> tuple[int, bool]:
         """Number the state as it is; and whether it is known to be that of `at_ns`."""
@@ -225,6 +251,8 @@ class Index:
 
     def _read(self, job: _Job, path: bytes, old: bytes | None) -> Reading | None:
         place = _join(self.directory, path) if path else self.directory
+        if not self._may_read(place):
+            return Reading(Listing(is_readable=False), is_changed=True, device=0)
         reading = read_directory(place, job.path, old, self._patterns, job.verdict, job.inode)
         if reading is not None and reading.device and self._is_pseudo(reading.device):
             return Reading(Listing(is_readable=False), is_changed=True, device=0)
@@ -257,7 +285,7 @@ class Index:
             else:
                 self._read_names(path, old, names)
             self._write()
-        self.newest_ns = newest_ns
+        self.newest_ns = max(self.newest_ns, newest_ns)
 
     def _read_again(self, path: bytes, old: bytes) -> int:
         """Read a directory as a whole, and those below it that are new; gives the latest change found."""
@@ -269,7 +297,6 @@ class Index:
         if reading is None:
             self._drop(path)
             return 0
-        self.newest_ns = 0
         self.entries += reading.listing.count - entry_count(old)
         self._keep(path, reading)
         after = {os.fsencode(name): (inode, verdict) for name, inode, verdict in reading.directories}
@@ -315,6 +342,8 @@ class Index:
         except OSError:
             self._drop(path)
             return
+        if None in changes.values():  # what is gone has no time: its directory's tells
+            self.newest_ns = max(self.newest_ns, own.st_mtime_ns)
         if changes or own.st_mtime_ns != listing.mtime_ns:
             changed = replace_entries(listing, changes, own.st_mtime_ns)
             self.entries += changed.count - listing.count

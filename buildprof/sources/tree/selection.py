@@ -193,13 +193,13 @@ def _join(directory: bytes, name: bytes) -> bytes:
 @lru_cache(maxsize=1024)
 def _component(pattern: str) -> re.Pattern[str] | None:
     """A part of a path with wildcards, as Go's path.Match takes it; None if it is none."""
-    text, index, stars = "", 0, 0
+    parts, text, index = [], "", 0
     while index < len(pattern):
         char = pattern[index]
         index += 1
         if char == "*":
-            stars += 1
-            text += "" if text.endswith("[^/]*") else "[^/]*"
+            parts.append(text)
+            text = ""
         elif char == "?":
             text += "[^/]"
         elif char == "\\":
@@ -218,8 +218,9 @@ def _component(pattern: str) -> re.Pattern[str] | None:
             index = end + 1
         else:
             text += re.escape(char)
-    if stars > 6:
-        return None
+    if parts:  # what follows a star is looked for once: the first place that fits is as good as any later one
+        first, *middle = parts
+        text = first + "".join(f"(?>[^/]*?{one})" for one in middle if one) + f"[^/]*{text}"
     try:
         return re.compile(text, re.DOTALL)
     except re.error:

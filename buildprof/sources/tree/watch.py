@@ -80,12 +80,14 @@ class Trees:
         self._catch_up(index)
         return _status(index)
 
-    def snapshot(self, directory: str, dockerfile: str | None, at_ns: int) -> Snapshot | None:
+    def snapshot(self, directory: str, dockerfile: str | None, at_ns: int, uid: int | None = None) -> Snapshot | None:
         """How the tree stands, with all that changed before this call; None if it cannot be watched.
 
-        `at_ns` is when the build began. Opens the tree if it is not open.
+        `at_ns` is when the build began. Opens the tree if it is not open. `uid` is the user who named it: directories
+        that they may not read are not read for them.
         """
         index = self._index(directory, dockerfile)
+        index.read_for(uid)
         with index.lock:
             if not self._catch_up(index):
                 return None
@@ -171,7 +173,7 @@ class Trees:
                 index.hash_pending(self._until_closing())
         if time.monotonic() - self._retained > _RETAIN_SECONDS:
             self._retained = time.monotonic()
-            self._database.retain(time.time_ns())
+            self._database.retain(time.time_ns(), {one.tree for one in indexes})
 
     def _until_closing(self) -> Iterator[object]:
         while not self._is_closing.is_set():
