@@ -85,8 +85,9 @@ class Ingest:
         if build.status is Status.RUNNING:
             self._timed(lambda: self._writer.save_build(profiled(build, {}), scope=self.scope))
             return build
-        if build.snapshot is None:  # one that is read again from the engine's history was seen to start before
-            build = replace(build, snapshot=stored_snapshot(self.engine, build.builder, build.ref))
+        # The first snapshot is the nearest to the start: one that is read again from the engine's history has a later.
+        if (first := stored_snapshot(self.engine, build.builder, build.ref)) is not None:
+            build = replace(build, snapshot=first)
         identities = [step.identity for step in build.steps if step.identity]
         finished = profiled(build, queries.executed_durations(self.engine, identities, before_ns=build.started_ns))
         labels = LabelBudget(*self._limits, known=self._known)
