@@ -13,7 +13,7 @@ from buildprof.analysis.causes import Evidence, Lost, explain
 from buildprof.analysis.contributions import LabelBudget, contributions
 from buildprof.analysis.differences import ChangesBetween
 from buildprof.analysis.profile import profiled
-from buildprof.assembly.sizes import run_description
+from buildprof.assembly.sizes import CLOCK_SLACK_NS, run_description
 from buildprof.model.build import Build, Status
 from buildprof.model.cache import CacheRecord
 from buildprof.model.events import EngineEvent
@@ -31,9 +31,6 @@ from buildprof.store.explanations import (
     stored_snapshot,
 )
 from buildprof.store.writer import Writer
-
-CLOCK_SLACK_NS = 2_000_000_000
-"""How far the time of a cache record may be out of its step's interval."""
 
 _log = structlog.get_logger(__name__)
 
@@ -120,7 +117,7 @@ class Ingest:
         """What became of the cache record that a step made in a build."""
         if step.started_ns is None or step.completed_ns is None:
             return None
-        names = (step.name, *(run_description(command) for command in {step.command} if step.kind is Kind.RUN))
+        names = (step.name, run_description(step.command)) if step.kind is Kind.RUN else (step.name,)
         made_ns = (step.started_ns - CLOCK_SLACK_NS, step.completed_ns + CLOCK_SLACK_NS)
         found = lost_record(self.engine, build.builder, names, made_ns)
         return None if found is None else Lost(*found)

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from buildprof.analysis.alignment import align
-from buildprof.analysis.differences import ChangesBetween, Differences, StepComparison, source_evidence
+from buildprof.analysis.differences import CHECKED, ChangesBetween, Differences, StepComparison, source_evidence
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
 from buildprof.model.build import Build, Source
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
+from buildprof.model.recipe import Recipe
 from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import rfc3339
-
-CHECKED = ("instruction", "arguments", "base image", "remote sources", "files", "earlier steps", "cache records")
 
 _UNNAMED = re.compile(r"(?:stage-[0-9]+)?")
 _NAMED_STAGE = re.compile(r"^[ \t]*FROM[ \t]+\S[^\n]{0,1000}?[ \t]AS[ \t]+(\S+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
@@ -177,25 +176,26 @@ def _different(step: Step, differences: Differences, evidence: Evidence) -> Miss
     if differences.findings:
         first, *rest = differences.findings
         return Miss(step.id, first, tuple(rest), differences.via)
-    takes = step.recipe.takes if step.recipe else ()
-    if "files" in differences.unknown and (takes or step.kind in (Kind.COPY, Kind.ADD)):
-        return Miss(
-            step.id, Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, evidence.missing or None))
-        )
-    if "base image" in differences.unknown and step.recipe and step.recipe.images:
-        image = step.recipe.images[0]
-        found = {"image": image[0], "before": None, "after": image[1] or None}
-        return Miss(step.id, Finding(Cause.BASE_CHANGED, Confidence.LIKELY, found))
-    if "remote sources" in differences.unknown and step.recipe and step.recipe.remotes:
-        url, digest = step.recipe.remotes[0]
-        found = {"url": url, "before": None, "after": digest or None}
-        return Miss(step.id, Finding(Cause.REMOTE_CHANGED, Confidence.LIKELY, found))
-    if "files" in differences.unknown and step.recipe is not None:  # of an earlier step that came from the cache
-        return Miss(
-            step.id, Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, evidence.missing or None))
-        )
-    checked = [one for one in CHECKED if one not in differences.unknown]
-    return Miss(step.id, Finding(Cause.UNKNOWN, Confidence.LIKELY, {"checked": checked}))
+    return Miss(step.id, _by_elimination(step, differences, evidence))
+
+
+def _by_elimination(step: Step, differences: Differences, evidence: Evidence) -> Finding:
+    """What is left, where nothing is known to differ: of the step's own parts first, then of an earlier step's files."""
+    recipe, unknown = step.recipe or Recipe(), differences.unknown
+    files = Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, evidence.missing or None))
+    if "files" in unknown and (recipe.takes or step.kind in (Kind.COPY, Kind.ADD)):
+        return files
+    for part, cause, key, origins in (
+        ("base image", Cause.BASE_CHANGED, "image", recipe.images),
+        ("remote sources", Cause.REMOTE_CHANGED, "url", recipe.remotes),
+    ):
+        if part in unknown and origins:
+            name, digest = origins[0]
+            return Finding(cause, Confidence.LIKELY, {key: name, "before": None, "after": digest or None})
+    if "files" in unknown and step.recipe is not None:
+        return files
+    checked = [one for one in (*CHECKED, "cache records") if one not in differences.unknown]
+    return Finding(Cause.UNKNOWN, Confidence.LIKELY, {"checked": checked})
 
 
 def _never_seen(step: Step, here: _Compared, away: _Compared, evidence: Evidence, found: _Found) -> Miss:

@@ -9,7 +9,7 @@ from typing import Literal
 from buildprof.analysis.alignment import align
 from buildprof.analysis.reading_order import reading_order
 from buildprof.model.build import Build
-from buildprof.model.document import Document, build_document, step_document
+from buildprof.model.document import Document, build_document, rounded_seconds, step_document
 from buildprof.model.step import Kind, Step
 
 Change = Literal["same", "outcome", "edited", "added", "removed"]
@@ -137,12 +137,12 @@ def compare_document(comparison: Comparison) -> Document:
     return {
         "before": build_document(comparison.before, with_steps=False),
         "after": build_document(comparison.after, with_steps=False),
-        "difference_seconds": _rounded(comparison.difference_seconds),
+        "difference_seconds": rounded_seconds(comparison.difference_seconds),
         "steps": [
             {
                 "name": pair.step.name,
                 "change": pair.change,
-                "difference_seconds": _rounded(pair.difference_seconds),
+                "difference_seconds": rounded_seconds(pair.difference_seconds),
                 "difference_bytes": pair.difference_bytes,
                 "before": None if pair.before is None else step_document(pair.before),
                 "after": None if pair.after is None else step_document(pair.after),
@@ -150,7 +150,3 @@ def compare_document(comparison: Comparison) -> Document:
             for pair in comparison.pairs
         ],
     }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 9)

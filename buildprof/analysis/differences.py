@@ -27,7 +27,9 @@ ORDER = (
 )
 """Which cause is named first where several would do."""
 
-_CHECKED = "instruction", "arguments", "base image", "remote sources", "files", "earlier steps"
+CHECKED = ("instruction", "arguments", "base image", "remote sources", "files", "earlier steps")
+"""What is compared of a step, as an unknown cause tells it."""
+
 _ABOUT_ALL = frozenset({"USER", "SHELL", "WORKDIR"})
 """Instructions without a step of their own that are part of what a later RUN or COPY does."""
 
@@ -84,13 +86,13 @@ class StepComparison:
         found = Differences(beneath.findings, beneath.unknown | unknown, beneath.via)
         if not found.are_none or _same_operation(step, partner) is not False:
             return found
-        evidence = {"checked": list(_CHECKED), "differs": "options of the build, or what is redacted"}
+        evidence = {"checked": list(CHECKED), "differs": "options of the build, or what is redacted"}
         return Differences((Finding(Cause.UNKNOWN, Confidence.LIKELY, evidence),))
 
     def _own(self, step: Step, partner: Step, unknown: set[str]) -> Iterator[Finding]:
         now, then = step.recipe, partner.recipe
         if now is None or then is None:
-            unknown.update(_CHECKED[:-1])
+            unknown.update(CHECKED[:-1])
             return
         edits = self.alignment.edits.get(step.id, ())
         names = _changed_names(then, now)

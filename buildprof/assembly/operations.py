@@ -81,31 +81,31 @@ class Operation:
 
 def parse_operation(op: Any, inputs: Sequence[str]) -> Operation:
     """Read the `op` of a step; what is not as BuildKit writes it is left out. Never fails."""
-    op = _mapping(op)
-    kinds = _mapping(op.get("Op"))
-    source, execution, file = (_mapping(kinds.get(kind)) for kind in ("source", "exec", "file"))
-    platform = _mapping(op.get("platform"))
+    op = as_mapping(op)
+    kinds = as_mapping(op.get("Op"))
+    source, execution, file = (as_mapping(kinds.get(kind)) for kind in ("source", "exec", "file"))
+    platform = as_mapping(op.get("platform"))
     names = [_name(platform.get(part)) for part in ("OS", "Architecture", "Variant")]
     return Operation(
         inputs=tuple(inputs),
         source=_name(source.get("identifier")),
-        url=_name(_mapping(source.get("attrs")).get(_FULL_URL)),
+        url=_name(as_mapping(source.get("attrs")).get(_FULL_URL)),
         platform="/".join(name for name in names if name),
-        environment=_environment(_mapping(execution.get("meta")).get("env")),
+        environment=_environment(as_mapping(execution.get("meta")).get("env")),
         reads=tuple(_copies(file, inputs)) + tuple(_mounts(execution, inputs)),
         definition=_definition(kinds, names),
     )
 
 
 def _environment(value: Any) -> dict[str, str]:
-    pairs = (one.partition("=") for one in _list(value)[:MAX_VARIABLES] if isinstance(one, str))
+    pairs = (one.partition("=") for one in as_list(value)[:MAX_VARIABLES] if isinstance(one, str))
     return {name: text for name, _, text in pairs}
 
 
 def _copies(file: Mapping[str, Any], inputs: Sequence[str]) -> Iterator[Read]:
     """What COPY and ADD read: an index past the inputs is the result of an earlier action of the same step."""
-    for action in filter(None, map(_mapping, _list(file.get("actions")))):
-        copy = _mapping(_mapping(action.get("Action")).get("copy"))
+    for action in filter(None, map(as_mapping, as_list(file.get("actions")))):
+        copy = as_mapping(as_mapping(action.get("Action")).get("copy"))
         if copy and (read := _at(inputs, action.get("secondaryInput", 0))):
             path = _path(copy.get("src"))
             is_wildcard = copy.get("allowWildcard") is True and has_wildcards(path)
@@ -116,7 +116,7 @@ def _copies(file: Mapping[str, Any], inputs: Sequence[str]) -> Iterator[Read]:
 
 
 def _mounts(execution: Mapping[str, Any], inputs: Sequence[str]) -> Iterator[Read]:
-    for mount in filter(None, map(_mapping, _list(execution.get("mounts")))):
+    for mount in filter(None, map(as_mapping, as_list(execution.get("mounts")))):
         if read := _at(inputs, mount.get("input", 0)):
             yield Read(read, _path(mount.get("selector")))
 
@@ -124,18 +124,18 @@ def _mounts(execution: Mapping[str, Any], inputs: Sequence[str]) -> Iterator[Rea
 def _definition(kinds: Mapping[str, Any], platform: Sequence[str]) -> str:
     """Follows the engine's cache keys: ExecOp.CacheMap and fileOp.CacheMap in moby/buildkit solver/llbsolver/ops."""
     parts: dict[str, Any] = {kind: value for kind, value in kinds.items() if kind not in ("exec", "file", "merge")}
-    if execution := _mapping(kinds.get("exec")):
-        meta = {key: value for key, value in _mapping(execution.get("meta")).items() if key not in _META_LEFT_OUT}
-        meta["extraHosts"] = [_mapping(host).get("Host") for host in _list(meta.get("extraHosts"))]
-        mounts = [_without(_mapping(mount), _MOUNT_LEFT_OUT) for mount in _list(execution.get("mounts"))]
+    if execution := as_mapping(kinds.get("exec")):
+        meta = {key: value for key, value in as_mapping(execution.get("meta")).items() if key not in _META_LEFT_OUT}
+        meta["extraHosts"] = [as_mapping(host).get("Host") for host in as_list(meta.get("extraHosts"))]
+        mounts = [_without(as_mapping(mount), _MOUNT_LEFT_OUT) for mount in as_list(execution.get("mounts"))]
         parts["exec"] = {
             **execution,
             "meta": meta,
             "mounts": [one for one in mounts if _filled(one) != {"dest": _ROOT}],
         }
         parts["platform"] = list(platform)
-    if file := _mapping(kinds.get("file")):
-        parts["file"] = [_action(_mapping(action)) for action in _list(file.get("actions"))]
+    if file := as_mapping(kinds.get("file")):
+        parts["file"] = [_action(as_mapping(action)) for action in as_list(file.get("actions"))]
     if "merge" in kinds:
         parts["merge"] = "merge"
     try:
@@ -146,8 +146,8 @@ def _definition(kinds: Mapping[str, Any], platform: Sequence[str]) -> str:
 
 def _action(action: Mapping[str, Any]) -> dict[str, Any]:
     """One action of a COPY, ADD or WORKDIR. Of what is copied only the last name counts, as in fileOp.CacheMap."""
-    done = dict(_mapping(action.get("Action")))
-    if copy := _mapping(done.get("copy")):
+    done = dict(as_mapping(action.get("Action")))
+    if copy := as_mapping(done.get("copy")):
         source = copy.get("src")
         done["copy"] = {**copy, "src": posixpath.basename(source) if isinstance(source, str) else ""}
     return done
@@ -190,7 +190,7 @@ def _path(value: Any) -> str:
 
 def _names(value: Any) -> tuple[str, ...]:
     """None at all if one of them cannot be read: the rest alone could mean less than what is read."""
-    names = tuple(map(_name, _list(value)))
+    names = tuple(map(_name, as_list(value)))
     return names if all(names) else ()
 
 
@@ -198,9 +198,11 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) and len(value) <= MAX_NAME_CHARS else ""
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """What is no JSON object is an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """What is no JSON list is an empty one."""
     return value if isinstance(value, list) else []

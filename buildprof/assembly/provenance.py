@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from buildprof.assembly.operations import Operation, parse_operation
+from buildprof.assembly.operations import Operation, as_list, as_mapping, parse_operation
 from buildprof.model.step import Resources
 
 MAX_DOCKERFILE_BYTES = 1024 * 1024
@@ -62,29 +62,31 @@ def parse_provenance(blob: bytes) -> Provenance:
         document = json.loads(blob)
     except (ValueError, RecursionError) as error:
         raise ProvenanceError(f"provenance is not JSON: {error}") from error
-    document = _mapping(_mapping(document).get("predicate")) or _mapping(document)
+    document = as_mapping(as_mapping(document).get("predicate")) or as_mapping(document)
     if not document:
         raise ProvenanceError("provenance is not an object")
-    definition = _mapping(document.get("buildDefinition"))
-    config = _mapping(document.get("buildConfig")) or _mapping(
-        _mapping(definition.get("internalParameters")).get("buildConfig")
+    definition = as_mapping(document.get("buildDefinition"))
+    config = as_mapping(document.get("buildConfig")) or as_mapping(
+        as_mapping(definition.get("internalParameters")).get("buildConfig")
     )
-    run_metadata = _mapping(_mapping(document.get("runDetails")).get("metadata"))
-    metadata = _mapping(_mapping(document.get("metadata")).get(_METADATA_V02)) or _mapping(
+    run_metadata = as_mapping(as_mapping(document.get("runDetails")).get("metadata"))
+    metadata = as_mapping(as_mapping(document.get("metadata")).get(_METADATA_V02)) or as_mapping(
         run_metadata.get(_METADATA_V1)
     )
     materials = document.get("materials") or definition.get("resolvedDependencies")
-    told = [_mapping(one) for one in _list(config.get("llbDefinition"))]
+    told = [as_mapping(one) for one in as_list(config.get("llbDefinition"))]
     by_id = {one["id"]: one for one in told if isinstance(one.get("id"), str)}
     resources = {step: _resources(one.get("resourceUsage")) for step, one in by_id.items()}
-    digests = {step: digest for digest, step in _mapping(config.get("digestMapping")).items() if isinstance(step, str)}
+    digests = {
+        step: digest for digest, step in as_mapping(config.get("digestMapping")).items() if isinstance(step, str)
+    }
     operations = {step: _operation(one, digests) for step, one in by_id.items() if "op" in one}
-    source = _mapping(metadata.get("source"))
-    asked = _mapping(_mapping(document.get("invocation")).get("configSource")).get("entryPoint") or _mapping(
-        _mapping(definition.get("externalParameters")).get("configSource")
+    source = as_mapping(metadata.get("source"))
+    asked = as_mapping(as_mapping(document.get("invocation")).get("configSource")).get("entryPoint") or as_mapping(
+        as_mapping(definition.get("externalParameters")).get("configSource")
     ).get("path")
     dockerfile = _dockerfile_index(source, asked)
-    locations, layers = _mapping(source.get("locations")), _mapping(metadata.get("layers"))
+    locations, layers = as_mapping(source.get("locations")), as_mapping(metadata.get("layers"))
     return Provenance(
         dockerfile_text=_dockerfile_text(source, dockerfile),
         steps={
@@ -94,10 +96,10 @@ def parse_provenance(blob: bytes) -> Provenance:
                 resources.get(step),
                 operations.get(step),
             )
-            for digest, step in _mapping(config.get("digestMapping")).items()
+            for digest, step in as_mapping(config.get("digestMapping")).items()
             if isinstance(step, str)
         },
-        materials=tuple(_material(_mapping(one)) for one in _list(materials)),
+        materials=tuple(_material(as_mapping(one)) for one in as_list(materials)),
     )
 
 
@@ -117,7 +119,7 @@ def merge_provenances(provenances: list[Provenance]) -> Provenance:
 
 def _dockerfile_index(source: Mapping[str, Any], asked: Any) -> int:
     """Which of the sources is the build's own Dockerfile: of contexts that are other targets the frontend has theirs too."""
-    infos = [_mapping(info) for info in _list(source.get("infos"))]
+    infos = [as_mapping(info) for info in as_list(source.get("infos"))]
     with_text = [index for index, info in enumerate(infos) if isinstance(info.get("data"), str)]
     name = posixpath.basename(asked) if isinstance(asked, str) else ""
     named = [index for index in with_text if posixpath.basename(str(infos[index].get("filename", ""))) == name]
@@ -126,8 +128,8 @@ def _dockerfile_index(source: Mapping[str, Any], asked: Any) -> int:
 
 def _dockerfile_text(source: Mapping[str, Any], index: int) -> str:
     """The text of a source; "" if it has none."""
-    infos = _list(source.get("infos"))
-    data = _mapping(infos[index]).get("data") if index < len(infos) else None
+    infos = as_list(source.get("infos"))
+    data = as_mapping(infos[index]).get("data") if index < len(infos) else None
     if isinstance(data, str) and len(data) <= MAX_DOCKERFILE_BYTES * 4 // 3 + 4:
         try:
             return base64.b64decode(data, validate=True).decode("utf-8", "replace")
@@ -139,7 +141,7 @@ def _dockerfile_text(source: Mapping[str, Any], index: int) -> str:
 def _operation(step: Mapping[str, Any], digests: Mapping[str, str]) -> Operation:
     """What a step does; its inputs are written `stepN:M`, the Mth result of another step."""
     inputs = [
-        digests.get(one.partition(":")[0], "") if isinstance(one, str) else "" for one in _list(step.get("inputs"))
+        digests.get(one.partition(":")[0], "") if isinstance(one, str) else "" for one in as_list(step.get("inputs"))
     ]
     return parse_operation(step.get("op"), inputs)
 
@@ -147,19 +149,19 @@ def _operation(step: Mapping[str, Any], digests: Mapping[str, str]) -> Operation
 def _locations(value: Any, dockerfile: int) -> tuple[tuple[int, int], ...]:
     """Lines of the build's own Dockerfile, the source of that index."""
     found: list[tuple[int, int]] = []
-    for location in _list(_mapping(value).get("locations")):
-        if (_integer(_mapping(location).get("sourceIndex")) or 0) != dockerfile:
+    for location in as_list(as_mapping(value).get("locations")):
+        if (_integer(as_mapping(location).get("sourceIndex")) or 0) != dockerfile:
             continue
-        ranges = [_mapping(entry) for entry in _list(_mapping(location).get("ranges"))]
-        ends = [_integer(_mapping(entry.get(end)).get("line")) for entry in ranges for end in ("start", "end")]
+        ranges = [as_mapping(entry) for entry in as_list(as_mapping(location).get("ranges"))]
+        ends = [_integer(as_mapping(entry.get(end)).get("line")) for entry in ranges for end in ("start", "end")]
         if lines := [line for line in ends if line is not None and line > 0]:
             found.append((min(lines), max(lines)))
     return tuple(found)
 
 
 def _layer_chain(chains: Any) -> tuple[tuple[str, int | None], ...]:
-    for chain in _list(chains):
-        layers = [_mapping(layer) for layer in _list(chain)]
+    for chain in as_list(chains):
+        layers = [as_mapping(layer) for layer in as_list(chain)]
         sizes = [_integer(layer.get("size")) for layer in layers]
         return tuple(
             (str(layer.get("digest", "")), size if size is not None and size >= 0 else None)
@@ -173,17 +175,17 @@ def _resources(usage: Any) -> Resources | None:
 
     Names are those of moby/buildkit executor/resources/types; a count of 0 is left out of `netStat`.
     """
-    samples = [_mapping(one) for one in _list(_mapping(usage).get("samples"))]
+    samples = [as_mapping(one) for one in as_list(as_mapping(usage).get("samples"))]
     if not samples:
         return None
 
     def last(part: str, name: str) -> int | None:
         """The count at the end; counts only grow."""
-        counts = [_integer(_mapping(sample.get(part)).get(name)) for sample in samples]
+        counts = [_integer(as_mapping(sample.get(part)).get(name)) for sample in samples]
         return max((count for count in counts if count is not None), default=None)
 
     cpu_ns = last("cpuStat", "usageNanos")
-    has_network = any(_mapping(sample.get("netStat")) for sample in samples)
+    has_network = any(as_mapping(sample.get("netStat")) for sample in samples)
     return Resources(
         cpu_seconds=None if cpu_ns is None else cpu_ns / 1e9,
         memory_peak_bytes=last("memoryStat", "peak"),
@@ -194,17 +196,9 @@ def _resources(usage: Any) -> Resources | None:
 
 
 def _material(material: Mapping[str, Any]) -> tuple[str, str]:
-    digests = _mapping(material.get("digest"))
+    digests = as_mapping(material.get("digest"))
     algorithm, value = next(iter(digests.items()), ("", ""))
     return str(material.get("uri", ""))[:2000], f"{algorithm}:{value}"[:200] if algorithm else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _integer(value: Any) -> int | None:

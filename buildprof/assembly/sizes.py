@@ -11,7 +11,8 @@ from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.events import HistoryEntry
 
 _RUN_DESCRIPTION = "mount / from exec "
-_CLOCK_SLACK_NS = 2_000_000_000
+CLOCK_SLACK_NS = 2_000_000_000
+"""How far the time of a cache record may be out of its step's interval."""
 
 
 def layer_sizes(history: Sequence[HistoryEntry], image_config: str) -> list[int]:
@@ -60,7 +61,7 @@ def stored_bytes(
     """
     candidates = [record for name in names for record in records.get(name, ())]
     if interval is not None:
-        started_ns, completed_ns = interval[0] - _CLOCK_SLACK_NS, interval[1] + _CLOCK_SLACK_NS
+        started_ns, completed_ns = interval[0] - CLOCK_SLACK_NS, interval[1] + CLOCK_SLACK_NS
         candidates = [record for record in candidates if started_ns <= record.created_ns <= completed_ns]
     return candidates[0].size_bytes if len(candidates) == 1 else None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from buildprof.analysis.advice import advice
 from buildprof.analysis.sentences import (
-    advice,
     first_build_sentence,
     followed,
     how_known,
@@ -14,12 +14,12 @@ from buildprof.analysis.sentences import (
     miss_sentence,
     others,
 )
-from buildprof.cli.lines import Line, cut, said_duration, wrap
-from buildprof.cli.profile import KEY, SHORT_REF, what_happened
+from buildprof.cli.lines import Line, wrap
+from buildprof.cli.profile import KEY, SHORT_REF, keyed, what_happened
 from buildprof.model.build import Build
 from buildprof.model.explanation import Explanation, Loss, Miss
 from buildprof.model.step import Outcome
-from buildprof.model.text import clean, plural
+from buildprof.model.text import clean, plural, said_duration
 
 MAX_LINES = 12
 """Of one sentence: more than the longest takes on the narrowest paper."""
@@ -46,7 +46,7 @@ def explanation_lines(  # noqa: PLR0913  # the moment, the paper and what the st
     lines += _wrapped(_in_all(explanation, build), "misses", KEY, width)
     if explanation.compared_to and explanation.misses:
         compared = clean(compared_ref or explanation.compared_to[:SHORT_REF], 100)
-        lines.append(_said("", f"compared with build {compared}", width))
+        lines.append(keyed("", f"compared with build {compared}", width))
     if is_first_build(explanation):
         lines += [[], *_wrapped(first_build_sentence(explanation, build), "", 0, width)]
     else:
@@ -84,10 +84,6 @@ def _miss(miss: Miss, build: Build, number: str, room: int, width: int) -> list[
 def _loss(loss: Loss) -> str:
     misses = "1 miss" if loss.misses == 1 else f"{loss.misses} misses"
     return f"{loss_name(loss)} {said_duration(loss.seconds)} in {misses}"
-
-
-def _said(key: str, text: str, width: int) -> Line:
-    return [(f"{key:<{KEY}}", "dim"), (cut(text, width - KEY), "")]
 
 
 def _wrapped(text: str, key: str, room: int, width: int, *, style: str = "") -> list[Line]:

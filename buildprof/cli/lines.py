@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len, set_cell_size
 
-from buildprof.model.text import clean, human_duration
+from buildprof.model.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,11 +42,6 @@ def _columns() -> int:
         return shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
     said = os.environ.get("COLUMNS", "")
     return (int(said) if said.isdecimal() and len(said) < 6 else 0) or PIPE_WIDTH
-
-
-def said_duration(seconds: float) -> str:
-    """As `human_duration`, and "18 ms" below a tenth of a second: for sentences, where no column shows the scale."""
-    return f"{seconds * 1000:.0f} ms" if 0 < seconds < 0.0995 else human_duration(seconds)
 
 
 def fit(text: object, width: int, align: Literal["left", "right"] = "left") -> str:

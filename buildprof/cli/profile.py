@@ -7,9 +7,10 @@ from shlex import quote
 
 from rich.cells import cell_len
 
+from buildprof.analysis.advice import advice
 from buildprof.analysis.misses import root_misses
-from buildprof.analysis.sentences import advice, first_build_sentence, followed, is_first_build, miss_sentence
-from buildprof.cli.lines import Line, cut, said_duration, shorten, wrap
+from buildprof.analysis.sentences import first_build_sentence, followed, is_first_build, miss_sentence
+from buildprof.cli.lines import Line, cut, shorten, wrap
 from buildprof.cli.waterfall import step_name, step_place, waterfall
 from buildprof.model.build import DEFAULT_TARGET, Build, Image, Status, Summary
 from buildprof.model.document import saved_seconds_unknown_hits
@@ -21,6 +22,7 @@ from buildprof.model.text import (
     human_age,
     human_size,
     plural,
+    said_duration,
 )
 
 SHORT_REF = 12
@@ -121,13 +123,14 @@ def _what_it_means(build: Build, previous: Build | None, width: int) -> list[Lin
         ("asked", _asked(build)),
         ("source", _source(build)),
     ]
-    lines: list[Line] = [_said(key, text, width) for key, text in said if text]
+    lines: list[Line] = [keyed(key, text, width) for key, text in said if text]
     if build.error is not None:
         lines += _error(build, width)
     return lines
 
 
-def _said(key: str, text: str, width: int) -> Line:
+def keyed(key: str, text: str, width: int) -> Line:
+    """A line of the head: a word that says what it is about, and clean text."""
     return [(f"{key:<{KEY}}", "dim"), (cut(text, width - KEY), "")]
 
 
@@ -209,7 +212,7 @@ def _error(build: Build, width: int) -> list[Line]:
     step = _find(build.steps, build.error.step_id)
     if step is not None:
         at = f"in {_title(step)}" + (f", line {step.lines[0]} of the Dockerfile" if step.lines else "")
-        lines.append(_said("", at, width))
+        lines.append(keyed("", at, width))
     return lines
 
 

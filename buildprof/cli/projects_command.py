@@ -95,7 +95,8 @@ def projects_table(projects: Sequence[TargetFigures], width: int) -> list[Line]:
 
 def lost_tables(losses: Sequence[tuple[str, Loss]], since_when: str, width: int) -> list[Line]:
     """What time was lost to, the dearest first: by cause, then by file. Nothing if none was lost."""
-    from buildprof.analysis.sentences import CAUSE_NAMES, ignorable, loss_name
+    from buildprof.analysis.advice import ignorable
+    from buildprof.analysis.sentences import CAUSE_NAMES, loss_name
     from buildprof.model.explanation import Cause
 
     seconds, misses = Counter[tuple[str, str]](), Counter[tuple[str, str]]()

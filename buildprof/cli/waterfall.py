@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from buildprof.analysis.compare import step_size_bytes
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
-from buildprof.cli.lines import Line, Span, cut, pad, said_duration, wrap
+from buildprof.cli.lines import Line, Span, cut, pad, wrap
 from buildprof.model.build import Build
 from buildprof.model.step import Kind, Outcome, Step
-from buildprof.model.text import MAX_TEXT, clean, human_duration, plural, short_duration, short_size
+from buildprof.model.text import MAX_TEXT, clean, human_duration, plural, said_duration, short_duration, short_size
 
 FOLD_BELOW_SECONDS = 0.05
 MAX_NAME = 400

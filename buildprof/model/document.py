@@ -35,7 +35,7 @@ def build_document(build: Build, *, with_steps: bool = True) -> Document:
         "error": _error(build.error),
         "started_at": rfc3339(build.started_ns),
         "completed_at": _time(build.completed_ns),
-        "duration_seconds": _seconds(build.duration_seconds),
+        "duration_seconds": rounded_seconds(build.duration_seconds),
         "image": _image(build.image),
         "vcs": _vcs(build.vcs),
         "options": _options(build.options),
@@ -73,10 +73,10 @@ def step_document(step: Step) -> Document:
         "outcome": step.outcome.value,
         "started_at": _time(step.started_ns),
         "completed_at": _time(step.completed_ns),
-        "duration_seconds": _seconds(step.duration_seconds),
+        "duration_seconds": rounded_seconds(step.duration_seconds),
         "on_critical_path": step.on_critical_path,
-        "slack_seconds": _seconds(step.slack_seconds),
-        "saved_seconds": _seconds(step.saved_seconds),
+        "slack_seconds": rounded_seconds(step.slack_seconds),
+        "saved_seconds": rounded_seconds(step.saved_seconds),
         "transferred_bytes": step.transferred_bytes,
         "layer": _layer(step.layer),
         "stored_bytes": step.stored_bytes,
@@ -127,15 +127,15 @@ def _summary(summary: Summary) -> Document:
         "cache_hits": summary.cache_hits,
         "cache_misses": summary.cache_misses,
         "hit_ratio": _ratio(summary.hit_ratio),
-        "executed_seconds": _seconds(summary.executed_seconds),
-        "saved_seconds": _seconds(summary.saved_seconds),
-        "critical_path_seconds": _seconds(summary.critical_path_seconds),
+        "executed_seconds": rounded_seconds(summary.executed_seconds),
+        "saved_seconds": rounded_seconds(summary.saved_seconds),
+        "critical_path_seconds": rounded_seconds(summary.critical_path_seconds),
         "context_bytes": summary.context_bytes,
-        "context_seconds": _seconds(summary.context_seconds),
-        "export_seconds": _seconds(summary.export_seconds),
-        "cache_import_seconds": _seconds(summary.cache_import_seconds),
-        "cache_export_seconds": _seconds(summary.cache_export_seconds),
-        "base_pull_seconds": _seconds(summary.base_pull_seconds),
+        "context_seconds": rounded_seconds(summary.context_seconds),
+        "export_seconds": rounded_seconds(summary.export_seconds),
+        "cache_import_seconds": rounded_seconds(summary.cache_import_seconds),
+        "cache_export_seconds": rounded_seconds(summary.cache_export_seconds),
+        "base_pull_seconds": rounded_seconds(summary.base_pull_seconds),
     }
 
 
@@ -149,7 +149,7 @@ def _resources(resources: Resources | None) -> Document | None:
     if resources is None:
         return None
     return {
-        "cpu_seconds": _seconds(resources.cpu_seconds),
+        "cpu_seconds": rounded_seconds(resources.cpu_seconds),
         "memory_peak_bytes": resources.memory_peak_bytes,
         "read_bytes": resources.read_bytes,
         "written_bytes": resources.written_bytes,
@@ -161,7 +161,7 @@ def _time(time_ns: int | None) -> str | None:
     return None if time_ns is None else rfc3339(time_ns)
 
 
-def _seconds(seconds: float | None) -> float | None:
+def rounded_seconds(seconds: float | None) -> float | None:
     """Nine digits are what the engine gives; more are the noise of binary fractions."""
     return None if seconds is None else round(seconds, 9)
 
@@ -206,10 +206,10 @@ def project_document(figures: TargetFigures) -> Document:
         "failures": figures.failures,
         "last_started_at": rfc3339(figures.last_started_ns),
         "hit_ratio": _ratio(figures.hit_ratio),
-        "executed_seconds": _seconds(figures.executed_seconds),
-        "saved_seconds": _seconds(figures.saved_seconds),
-        "median_duration_seconds": _seconds(figures.median_duration_seconds),
-        "last_duration_seconds": _seconds(figures.last_duration_seconds),
+        "executed_seconds": rounded_seconds(figures.executed_seconds),
+        "saved_seconds": rounded_seconds(figures.saved_seconds),
+        "median_duration_seconds": rounded_seconds(figures.median_duration_seconds),
+        "last_duration_seconds": rounded_seconds(figures.last_duration_seconds),
         "trend": _ratio(figures.trend),
         "image_size_bytes": figures.image_size_bytes,
         "previous_image_size_bytes": figures.previous_image_size_bytes,

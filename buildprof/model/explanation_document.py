@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from buildprof.model.document import Document, rounded_seconds
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
 from buildprof.model.step import Step
-
-Document = dict[str, Any]
 
 
 def explanation_document(
@@ -28,7 +27,7 @@ def explanation_document(
         "target": explanation.target,
         "compared_to": explanation.compared_to,
         "misses": [_miss(miss, by_id.get(miss.step_id), told.get(miss.step_id, "")) for miss in explanation.misses],
-        "blamed_seconds": _seconds(explanation.blamed_seconds),
+        "blamed_seconds": rounded_seconds(explanation.blamed_seconds),
         "text": text,
     }
 
@@ -55,9 +54,9 @@ def _miss(miss: Miss, step: Step | None, sentence: str) -> Document:
         "name": step.name if step else None,
         "lines": list(step.lines) if step and step.lines else None,
         **_finding(miss.finding),
-        "executed_seconds": _seconds(miss.executed_seconds),
+        "executed_seconds": rounded_seconds(miss.executed_seconds),
         "collateral": list(miss.collateral),
-        "blamed_seconds": _seconds(miss.blamed_seconds),
+        "blamed_seconds": rounded_seconds(miss.blamed_seconds),
         "text": sentence,
         "also": [_finding(finding) for finding in miss.also],
         "via": miss.via or None,
@@ -86,8 +85,3 @@ def _finding(finding: Finding) -> Document:
 
 def _finding_from(document: Mapping[str, Any]) -> Finding:
     return Finding(Cause(document["cause"]), Confidence(document["confidence"]), dict(document["evidence"]))
-
-
-def _seconds(seconds: float | None) -> float | None:
-    """Nine digits are what the engine gives; more are the noise of binary fractions."""
-    return None if seconds is None else round(seconds, 9)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_PATHS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -39,6 +41,3 @@ class ContextChanges:
 
     def __bool__(self) -> bool:
         return bool(self.changed_count or self.added_count or self.removed_count)
-
-
-MAX_PATHS = 50

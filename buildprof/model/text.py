@@ -64,6 +64,11 @@ def human_duration(seconds: float) -> str:
     return short if short.endswith(("s", "m")) else f"{short} s"
 
 
+def said_duration(seconds: float) -> str:
+    """As `human_duration`, and "18 ms" below a tenth of a second: for sentences, where no column shows the scale."""
+    return f"{seconds * 1000:.0f} ms" if 0 < seconds < 0.0995 else human_duration(seconds)
+
+
 def short_duration(seconds: float) -> str:
     """As `human_duration`, without the unit below a minute: "41.8"."""
     if seconds < 0:

@@ -79,7 +79,7 @@ def earlier_builds(engine: Engine, build: Build, *, elsewhere: bool = False) -> 
     own = statement
     for column, value in ((builds.c.context, build.context), (builds.c.dockerfile, build.dockerfile)):
         own = own.where(column == clean(value)) if value else own
-    if not elsewhere and _read(engine, own.limit(1)):
+    if not elsewhere and _is_any(engine, own):
         statement = own
     for offset, count in ((0, _FIRST), (_FIRST, EARLIER_BUILDS - _FIRST)):
         found = _read(engine, statement.offset(offset).limit(count))
@@ -91,6 +91,11 @@ def earlier_builds(engine: Engine, build: Build, *, elsewhere: bool = False) -> 
 def _read(engine: Engine, statement: Select[Any]) -> list[Build]:
     with reading(engine) as connection:
         return whole_builds(connection, list(connection.execute(statement)), with_recipes=True)
+
+
+def _is_any(engine: Engine, statement: Select[Any]) -> bool:
+    with reading(engine) as connection:
+        return connection.execute(statement.with_only_columns(schema.builds.c.key).limit(1)).first() is not None
 
 
 def _may_be_same(one: Build, other: Build) -> bool:

@@ -1,0 +1,148 @@
+"""What to do about a miss, where there is something to do."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+from buildprof.analysis.words import (
+    MAX_SENTENCE,
+    Evidence,
+    all_paths,
+    count_of,
+    image_name,
+    listed,
+    named_step,
+    path_tail,
+    text_of,
+    texts_of,
+)
+from buildprof.model.build import Build
+from buildprof.model.explanation import Cause, Miss
+from buildprof.model.step import Kind, Step
+from buildprof.model.text import clean
+
+
+def advice(miss: Miss, build: Build) -> str:
+    """What to do, where there is something to do; else ""."""
+    step = next((step for step in build.steps if step.id == (miss.via or miss.step_id)), None)
+    evidence = miss.finding.evidence
+    match miss.finding.cause:
+        case Cause.SOURCE_CHANGED:
+            said = _about_files(evidence, step) or _about_install(miss, step, build) or _about_watching(evidence)
+        case Cause.BASE_CHANGED:
+            said = f"If that is not wanted, pin {image_name(evidence) or 'the image'} by its digest."
+        case Cause.BUILD_ARG_CHANGED:
+            said = _about_arguments(evidence, step, build, has_collateral=bool(miss.collateral))
+        case Cause.NO_CACHE:
+            said = f"Builds without {text_of(evidence, 'option', 60) or '--no-cache'} use the cache."
+        case Cause.EVICTED if evidence.get("by") == "gc":
+            said = "Raise the builder's cache limit, so that it keeps more."
+        case Cause.EVICTED if evidence.get("by") == "prune":
+            said = "Pruning with --filter until=168h keeps what was used in the last week."
+        case Cause.COLD_BUILDER:
+            said = "Builders can share a cache: build with --cache-to on one and --cache-from on the other."
+        case _:
+            said = ""
+    return clean(said, MAX_SENTENCE)
+
+
+_IGNORABLE_NAMES = re.compile(
+    r"(README|LICEN[CS]E|CHANGELOG|CHANGES|CONTRIBUTING|AUTHORS|NOTICE|CODE_OF_CONDUCT|SECURITY)(\.\w+)?|.+\.md"
+    r"|(.+\.)?Dockerfile(\..+)?|Containerfile|(docker-)?compose[\w.-]*\.ya?ml|docker-bake\.\w+|\.dockerignore"
+    r"|\.git(ignore|attributes|modules)|\.gitlab-ci\.yml|\.travis\.yml|Jenkinsfile|\.editorconfig|\.DS_Store"
+    r"|.+\.(sw[op]|orig|log|pyc)|.+~|\.coverage",
+    re.IGNORECASE,
+)
+
+
+_IGNORABLE_DIRECTORIES = frozenset(
+    {"docs", "doc", "tests", "test", "__tests__", ".git", ".github", ".gitlab", ".circleci", ".vscode", ".idea"}
+    | {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "coverage"}
+)
+
+
+_INSTALLS = tuple(
+    (re.compile(pattern), manifests)
+    for pattern, manifests in (
+        (r"\bnpm (ci|install|i)\b", ("package.json", "package-lock.json")),
+        (r"\byarn( install)?( --|$)", ("package.json", "yarn.lock")),
+        (r"\bpnpm (install|i)\b", ("package.json", "pnpm-lock.yaml")),
+        (r"\bpip3? install .*?(-r|--requirement)[ =]?", ("requirements.txt",)),
+        (r"\bpoetry install\b", ("pyproject.toml", "poetry.lock")),
+        (r"\buv sync\b", ("pyproject.toml", "uv.lock")),
+        (r"\bbundle install\b", ("Gemfile", "Gemfile.lock")),
+        (r"\bgo mod download\b", ("go.mod", "go.sum")),
+        (r"\bcomposer install\b", ("composer.json", "composer.lock")),
+        (r"\bmvn .*dependency:", ("pom.xml",)),
+        (r"\bcargo fetch\b", ("Cargo.toml", "Cargo.lock")),
+    )
+)
+"""Commands that install what a manifest names, and the files that they need for it."""
+
+
+def ignorable(path: str) -> str | None:
+    """What to write in .dockerignore against a file that images usually do without; None for all other files."""
+    parts = path.split("/")
+    for depth, part in enumerate(parts[:-1], 1):
+        if part in _IGNORABLE_DIRECTORIES:
+            return "/".join(parts[:depth])
+    return path if _IGNORABLE_NAMES.fullmatch(parts[-1][:255]) else None
+
+
+def _about_files(evidence: Evidence, step: Step | None) -> str:
+    paths = all_paths(evidence)
+    counted = sum(count_of(evidence, f"{kind}_count") for kind in ("changed", "added", "removed"))
+    patterns = dict.fromkeys(ignorable(path) for path in paths)
+    if not paths or counted > len(paths) or None in patterns or (step and any(_is_named(p, step) for p in paths)):
+        return ""
+    names, it = [path_tail(pattern) for pattern in patterns if pattern], "it" if len(patterns) == 1 else "them"
+    return f"Usually no step needs {listed(names)}: add {it} to .dockerignore."
+
+
+def _is_named(path: str, step: Step) -> bool:
+    """Whether an instruction asks for a file by its name, and not only for all that is there."""
+    command = step.command[:1000]
+    if step.kind not in {Kind.COPY, Kind.ADD}:
+        return path in command
+    words = [word.strip("[],\"'").removeprefix("./").rstrip("/") for word in command.split() if word[:2] != "--"]
+    sources = [word for word in words[:-1] if word not in {"", ".", "*"}]
+    return any(path == source or path.startswith(f"{source}/") or fnmatchcase(path, source) for source in sources)
+
+
+def _about_install(miss: Miss, step: Step | None, build: Build) -> str:
+    if step is None or step.kind not in {Kind.COPY, Kind.ADD}:
+        return ""
+    changed = {path.rpartition("/")[2] for path in all_paths(miss.finding.evidence)}
+    for run in (one for one in build.steps if one.id in set(miss.collateral) and one.kind is Kind.RUN):
+        for pattern, manifests in _INSTALLS:
+            needed = not changed.isdisjoint(manifests) or any(name in step.command for name in manifests)
+            if not needed and changed and pattern.search(run.command[:1000]):
+                files = listed(manifests)
+                return (
+                    f"{named_step(run, build)} ran again for it: copy {files} first, then install, then copy the rest."
+                )
+    return ""
+
+
+def _about_watching(evidence: Evidence) -> str:
+    missing = evidence.get("missing")
+    what = listed([missing] if isinstance(missing, str) else texts_of(missing))
+    return f"To know which file, let the agent read {what}: mount it, or name it in `watch`." if what else ""
+
+
+def _about_arguments(evidence: Evidence, step: Step | None, build: Build, *, has_collateral: bool) -> str:
+    names = texts_of(evidence.get("names"))
+    written = _written(step, build)
+    if written and names and not any(name in written for name in names):
+        it = "it" if len(names) == 1 else "them"
+        return f"The step does not name {listed(names)}: declare {it} later, after the steps that do without."
+    return "If it changes often, declare it later, right before the step that needs it." if has_collateral else ""
+
+
+def _written(step: Step | None, build: Build) -> str:
+    """A step's text as written, for names of steps have their arguments expanded; "" if it is not known."""
+    if step is None or step.lines is None:
+        return ""
+    first, last = step.lines
+    return "\n".join(build.dockerfile_text.split("\n")[max(first - 1, 0) : last])
