@@ -77,7 +77,7 @@ def _watching_check(settings: Settings) -> Check:
     except (OSError, ValueError):
         detail = "no inotify: directories are read again at every build"
         return Check(name, CheckStatus.DEGRADED, detail, observes=False)
-    builds = "those of builds" if settings.watch_builds else "those of builds are not watched (`watch_builds`)"
+    builds = "and those of builds" if settings.watch_builds else "none of builds (`watch_builds` is off)"
     detail = f"up to {limit:,} directories can be watched; {len(settings.watch)} from the start, {builds}"
     if limit < _FEW_WATCHES:
         remedy = "for large directories: sysctl fs.inotify.max_user_watches=524288"

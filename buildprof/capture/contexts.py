@@ -31,6 +31,10 @@ JUST_ENDED_NS = 10_000_000_000
 WAIT_SECONDS = 2.0
 """How long an ended build waits for the snapshot of its start: a large directory takes longer the first time."""
 
+WATCHED = "watched"
+_AS_IT_SHOULD_BE = (WATCHED, "reading")
+"""States of a tree, see `TreeStatus`."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -71,14 +75,15 @@ class Contexts:
         for directory in self._watch:
             with _logged(str(directory)):
                 status, files = await asyncio.get_running_loop().run_in_executor(self._threads, self._open, directory)
-                _log.info("directory watched", directory=str(directory), state=status.state, files=status.files)
+                if status.state == WATCHED:  # else `_tell` has said why not
+                    _log.info("directory watched", directory=str(directory), files=status.files)
                 await remember(directory, files)
         lost = 0
         while True:
             if self._trees is not None:
                 facts = self._trees.facts()
                 observer.watched(self._by_project(facts))
-                observer.source_state(SOURCE, "all", up=all(one.state in ("watched", "reading") for one in facts))
+                observer.source_state(SOURCE, "all", up=all(one.state in _AS_IT_SHOULD_BE for one in facts))
                 overflows = sum(one.overflows for one in facts)
                 if overflows > lost:
                     observer.source_dropped(SOURCE, overflows - lost)
@@ -185,5 +190,5 @@ def _logged(directory: str) -> Iterator[None]:
 
 def _tell(status: TreeStatus) -> None:
     """A tree is in another state than before."""
-    if status.state not in ("watched", "reading"):
+    if status.state not in _AS_IT_SHOULD_BE:
         _log.warning("a directory is not watched as it should be", directory=status.directory, state=status.state)
