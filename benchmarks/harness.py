@@ -33,7 +33,6 @@ CONTAINERD_STORE = ("--feature containerd-snapshotter=true",)
 
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)", re.MULTILINE)
 
@@ -87,9 +86,12 @@ class Agent:
         return sum_samples(self.get("/metrics")[1].decode(), name, labels)
 
     def cpu_seconds(self) -> float:
-        """User and system time of all its threads so far (proc(5), stat, fields 14 and 15)."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """Time on a processor of all its threads that live, so far (the kernel's scheduler statistics, field 1, in ns)."""
+        nanoseconds = 0
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # gone meanwhile
+                nanoseconds += int((thread / "schedstat").read_text().split()[0])
+        return nanoseconds / 1e9
 
     def resident_bytes(self) -> int:
         """Resident memory (proc(5), statm, field 2)."""

@@ -33,13 +33,19 @@ from buildprof.store import queries
 from buildprof.store.errors import StoreError
 from buildprof.supervisor import SourceHealth
 
-PROGRESS_SECONDS = 1.0
-"""How often a running build is looked at and written after its start."""
+FIRST_LOOK_SECONDS = 2.0
+"""A build that is over before is not looked at: nobody asks for it so soon, and it is where a look would cost most."""
 
-PROGRESS_SHARE = 0.01
+PROGRESS_SECONDS = 1.0
+"""How often a running build is looked at and written after that."""
+
+PROGRESS_SHARE = 0.005
 """How much of a processor may go into that: a build of a thousand steps takes 150 ms and is written less often."""
 
 PROGRESS_SLOWEST_SECONDS = 10.0
+
+CLIENT_FIRST_SECONDS = 0.1
+"""A build that has ended is read after this, when its client has been told and the image is handed over."""
 
 REMEMBERED_BUILDS = 64
 REMEMBERED_GENERATIONS = 4096
@@ -149,7 +155,7 @@ class BuildkitCapture:
         Each time the engine is asked for all that it knows, which is one message; to follow its stream would be
         hundreds a second of a build that logs much, and a processor's time that the build then has not.
         """
-        pause_seconds = PROGRESS_SECONDS
+        pause_seconds = FIRST_LOOK_SECONDS
         with _alone(active.record.ref):
             # Known from its start: if the engine dies, nobody else will tell of it.
             started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
@@ -175,6 +181,7 @@ class BuildkitCapture:
     async def _finish(self, channel: BuildkitChannel, record: BuildRecord, reading: asyncio.Task[None]) -> None:
         """Read what is left to read of a finished build, and store it."""
         await asyncio.wait({reading})
+        await asyncio.sleep(CLIENT_FIRST_SECONDS)
         async with self._finishing:
             with _alone(record.ref):
                 await self._take_in(channel, record)
