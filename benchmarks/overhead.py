@@ -171,7 +171,7 @@ def main() -> int:
     # All that is started here inherits it: what else the machine does disturbs less. Without the right to, it is left.
     with contextlib.suppress(PermissionError):
         os.nice(-10)
-    seconds = (5.0 if arguments.quick else 100.0) * (1 if arguments.only is None else 2)
+    seconds = (5.0 if arguments.quick else 240.0) * (1 if arguments.only is None else 2)
     told: list[Result] = []
     try:
         with new_bench() as bench:
