@@ -31,6 +31,7 @@ from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.series import Contribution
 from buildprof.sources.docker_api import DockerApi
 from buildprof.sources.endpoint import Endpoint, parse_endpoint
+from buildprof.sources.tree.database import FILE_NAME
 from buildprof.store import queries
 from buildprof.store.connect import open_store
 from buildprof.supervisor import Source, SourceHealth, State, supervise
@@ -57,7 +58,7 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
     store = await asyncio.to_thread(open_store, settings.store_url)
     own, live = SelfMetrics(__version__), LiveEvents()
     scope = agent_id(settings.data_dir)
-    contexts = Contexts(settings.data_dir / "trees.db", settings.watch, watch_builds=settings.watch_builds)
+    contexts = Contexts(settings.data_dir / FILE_NAME, settings.watch, watch_builds=settings.watch_builds)
     ingest = Ingest(
         store,
         scope=scope,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from buildprof.sources.buildx_state import list_instances
 from buildprof.sources.docker_api import DockerApi
 from buildprof.sources.docker_sdk import as_endpoint_error, connect_sdk
 from buildprof.sources.endpoint import Endpoint, EndpointError, UnsupportedError, parse_endpoint
+from buildprof.sources.tree.database import FILE_NAME, TreeNote, read_notes
 from buildprof.store.connect import describe, open_store
 from buildprof.store.errors import StoreError
 from buildprof.store_location import sqlite_file
@@ -37,6 +39,8 @@ _EVENTS_SECONDS = 10
 
 _INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 _FEW_WATCHES = 65_536
+_NOTED_NS = 7 * 86_400 * 10**9
+_NAMED = 3
 
 
 def run_checks(settings: Settings) -> list[Check]:
@@ -77,12 +81,38 @@ def _watching_check(settings: Settings) -> Check:
     except (OSError, ValueError):
         detail = "no inotify: directories are read again at every build"
         return Check(name, CheckStatus.DEGRADED, detail, observes=False)
+    if (told := _told_by_agent(settings.data_dir / FILE_NAME)) is not None:
+        return Check(name, CheckStatus.DEGRADED, *told, observes=False)
     builds = "and those of builds" if settings.watch_builds else "none of builds (`watch_builds` is off)"
     detail = f"up to {limit:,} directories can be watched; {len(settings.watch)} from the start, {builds}"
     if limit < _FEW_WATCHES:
         remedy = "for large directories: sysctl fs.inotify.max_user_watches=524288"
         return Check(name, CheckStatus.DEGRADED, detail, remedy, observes=False)
     return Check(name, CheckStatus.OK, detail, observes=False)
+
+
+def _told_by_agent(trees: Path) -> tuple[str, str] | None:
+    """What the agent that runs here, or ran last, noted of directories that it cannot watch as it should; what to do."""
+    notes = read_notes(trees, time.time_ns() - _NOTED_NS)
+    unwatched = [one for one in notes if one.unwatched]
+    if unwatched:
+        count = sum(one.unwatched for one in unwatched)
+        detail = f"inotify's watches ran out: {count:,} directories are read again at every build ({_names(unwatched)})"
+        return detail, "sysctl fs.inotify.max_user_watches=524288"
+    refused = [one for one in notes if one.state.startswith("refused")]
+    if refused:
+        detail = f"{_names(refused)}: not watched ({refused[0].state.removeprefix('refused: ')})"
+        return detail, "build from a directory of the project's own, or leave more out with .dockerignore"
+    overflowed = [one for one in notes if one.overflows]
+    if overflowed:
+        count = max(one.overflows for one in overflowed)
+        detail = f"inotify's queue overflowed {count:,} times; all was read again each time ({_names(overflowed)})"
+        return detail, "sysctl fs.inotify.max_queued_events=65536"
+    return None
+
+
+def _names(notes: Sequence[TreeNote]) -> str:
+    return ", ".join(clean(os.fsdecode(one.directory), 200) for one in notes[:_NAMED])
 
 
 async def _engine_checks(main: Endpoint) -> list[Check]:

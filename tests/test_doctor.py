@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from buildprof.config import Settings
 from buildprof.doctor import run_checks
 from buildprof.model.check import Check, CheckStatus
+from buildprof.sources.tree.database import Database, TreeNote
 from tests.engines.engine import Engine
 from tests.nobody import as_nobody, public_directory
 from tests.postgres import postgres_url
@@ -190,3 +192,27 @@ def test_a_foreign_file_instead_of_a_store_is_missing(tmp_path: Path) -> None:
     check = checks_of(tmp_path)["store"]
     assert check.status is CheckStatus.MISSING
     assert "is not a database" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("note", "detail"),
+    [
+        (
+            TreeNote(b"/src", "polled: out of inotify watches", 12),
+            "12 directories are read again at every build (/src)",
+        ),
+        (TreeNote(b"/src", "watched", 0, 3), "inotify's queue overflowed 3 times"),
+        (TreeNote(b"/src", "refused: more than 1,000,000 files"), "/src: not watched (more than 1,000,000 files)"),
+    ],
+)
+def test_directories_that_the_agent_cannot_watch_as_it_should_are_told(tmp_path: Path, note: TreeNote, detail: str):
+    (tmp_path / "data").mkdir()
+    database = Database(tmp_path / "data/trees.db")
+    tree = database.open_tree(note.directory, b"/src/.dockerignore", time.time_ns())
+    assert checks_of(tmp_path)["context directories"].status is CheckStatus.OK
+    database.note(tree.id, note)
+    check = checks_of(tmp_path)["context directories"]
+    assert check.status is CheckStatus.DEGRADED
+    assert detail in check.detail
+    assert check.remedy
+    database.close()

@@ -86,7 +86,7 @@ class StepComparison:
         found = Differences(beneath.findings, beneath.unknown | unknown, beneath.via)
         if not found.are_none or _same_operation(step, partner) is not False:
             return found
-        evidence = {"checked": list(CHECKED), "differs": "options of the build, or what is redacted"}
+        evidence = {"checked": list(CHECKED), "differs": "options of the build"}
         return Differences((Finding(Cause.UNKNOWN, Confidence.LIKELY, evidence),))
 
     def _own(self, step: Step, partner: Step, unknown: set[str]) -> Iterator[Finding]:
@@ -193,10 +193,11 @@ def _instruction(
 ) -> Iterator[Finding]:
     """Whether the builder is asked to do something else."""
     same_operation = now.operation == then.operation if now.operation and then.operation else None
-    before, after = (one.written.text if one.written else "" for one in (then, now))
     # Other blanks and comments make no other operation; nor does the name of another stage, which is another input.
     is_same = same_operation is True and now.takes == then.takes and not stands_elsewhere
-    if before != after and not is_same:
+    before, after = then.written, now.written
+    is_edited = before.differs_from(after) if before and after else before is not after
+    if is_edited and not is_same:
         yield _edited(then.written, now.written, list(step.lines) if step.lines else None)
         return
     about_all = [one for one in edits if _keyword(one.after or one.before) in _ABOUT_ALL]

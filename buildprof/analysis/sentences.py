@@ -218,8 +218,10 @@ def _edited(evidence: Evidence, step: Step | None, build: Build, *, is_own: bool
     place = (
         "" if is_own and is_within else f" before it{f' ({dockerfile_place(build)}{line})' if line is not None else ''}"
     )
+    the = "an instruction" if place else "the instruction"
+    if before and before == after:
+        return f"what is redacted in {the}{place} changed: `{after}`"
     if before and after:
-        the = "an instruction" if place else "the instruction"
         return f"{the}{place} changed from `{before}` to `{after}`"
     if before:
         return f"`{before}` before it was removed"

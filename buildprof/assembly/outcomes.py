@@ -5,7 +5,8 @@ What the engine says and does (moby/buildkit solver/jobs.go, solver/progress.go)
 - a cache load is an interval that is `cached` from its start; work is one that is not;
 - an input that has not ended when a dependent starts is *inferred* to be cached, with an interval of no length at the
   dependent's start. A dependent also "starts" when computing its cache key fails, at a time when its inputs may be
-  waiting or at work; so an inferred hit is believed only if all that it needs ended well;
+  waiting or at work; so an inferred hit is believed only if all that it needs ended well, and before it if the build
+  failed;
 - what is unfinished when the stream ends gets the error `context canceled`.
 """
 
@@ -49,11 +50,25 @@ def outcomes(
 ) -> dict[str, Outcome]:
     """The outcome of every vertex by its digest, as this build alone tells it; `ended` says whether the build has."""
     found: dict[str, Outcome] = {}
+    is_broken = any(vertex.error() for vertex in vertices.values())
     for digest in input_order(vertices):
         vertex = vertices[digest]
-        inputs = [found[one] for one in vertex.inputs if one in found]
-        found[digest] = _outcome(vertex, cacheable=is_cacheable(vertex, kinds[digest]), inputs=inputs, ended=ended)
+        inputs = [one for one in vertex.inputs if one in found]
+        # In a build that failed also one whose inputs were at work when it was said to be cached may never have run.
+        is_doubtful = any(found[one] in _BROKEN for one in inputs) or (
+            is_broken and any(_was_at_work_after(vertices[one], vertex) for one in inputs)
+        )
+        found[digest] = _outcome(
+            vertex, cacheable=is_cacheable(vertex, kinds[digest]), is_doubtful=is_doubtful, ended=ended
+        )
     return found
+
+
+def _was_at_work_after(source: VertexFacts, vertex: VertexFacts) -> bool:
+    """Whether an input went on with its work after the step was said to be cached."""
+    starts = [run.started_ns for run in vertex.runs.values()]
+    ends = [run.completed_ns for run in source.executed_runs() if run.completed_ns is not None]
+    return bool(starts and ends) and max(ends) > max(starts) + _CLOCK_SLACK_NS
 
 
 def is_cacheable(vertex: VertexFacts, kind: Kind) -> bool:
@@ -65,7 +80,7 @@ def is_cacheable(vertex: VertexFacts, kind: Kind) -> bool:
     return kind in CACHEABLE_KINDS and (kind is not Kind.ADD or bool(vertex.inputs))
 
 
-def _outcome(vertex: VertexFacts, *, cacheable: bool, inputs: Iterable[Outcome], ended: bool) -> Outcome:
+def _outcome(vertex: VertexFacts, *, cacheable: bool, is_doubtful: bool, ended: bool) -> Outcome:
     executed = vertex.executed_runs()
     # The engine does not end, when the stream ends, what it once inferred to be cached.
     is_cut_off = ended and any(run.completed_ns is None for run in executed)
@@ -78,7 +93,7 @@ def _outcome(vertex: VertexFacts, *, cacheable: bool, inputs: Iterable[Outcome],
     if not vertex.cached:
         return Outcome.SKIPPED
     inferred = all(run.started_ns == run.completed_ns for run in vertex.runs.values())
-    if inferred and any(outcome in _BROKEN for outcome in inputs):
+    if inferred and is_doubtful:
         return Outcome.SKIPPED
     return Outcome.HIT
 

@@ -125,7 +125,7 @@ class _Build:
         if facts.dockerfile:
             self._redactor = self._redactor.with_assignments(facts.dockerfile.assignments)
         self._scopes: dict[str, list[Scope]] = {}
-        self._written: dict[tuple[str, tuple[Heredoc, ...]], str] = {}
+        self._written: dict[tuple[str, tuple[Heredoc, ...]], tuple[str, str]] = {}
         self._last_hashed: tuple[Scope, dict[str, str]] | None = None
         self._hashes: dict[tuple[str, str], str] = {}
         self._redacted: dict[str, str] = {}
@@ -159,11 +159,14 @@ class _Build:
     def _as_written(self, instruction: Instruction) -> Written:
         key = (instruction.source, instruction.heredocs)  # a trigger is one text in all the stages that it comes to
         if key not in self._written:
-            text = instruction.written if self._has_no_secrets else self._facts.redact_written(instruction.written)
+            whole = instruction.written
+            text = whole if self._has_no_secrets else self._facts.redact_written(whole)
+            digest = self.hash("written", whole) if text != whole else ""
             if len(text) > MAX_WRITTEN_CHARS:
                 text = f"{text[:MAX_WRITTEN_CHARS]}… [{self.hash('written', text)}]"
-            self._written[key] = text
-        return Written(self._written[key], instruction.lines)
+            self._written[key] = text, digest
+        text, digest = self._written[key]
+        return Written(text, instruction.lines, digest)
 
     def scope(self, place: Placed) -> Scope:
         """The variables that a step sees."""

@@ -26,10 +26,18 @@ class ContextUse:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An instruction as it stands in the Dockerfile, secrets redacted, with its heredocs; lines count from 1."""
+    """An instruction as it stands in the Dockerfile, secrets redacted, with its heredocs; lines count from 1.
+
+    `digest` is a keyed hash of the whole instruction where something of it was redacted, else "".
+    """
 
     text: str
     lines: tuple[int, int]
+    digest: str = ""
+
+    def differs_from(self, other: Written) -> bool:
+        """Whether it says something else, also in what is redacted where that is known of both."""
+        return self.text != other.text or (self.digest != other.digest and "" not in (self.digest, other.digest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,9 @@ def _known(text: str) -> str:
 
 
 def _lines(written: Written) -> list[Any]:
-    return [written.text, *written.lines]
+    return [written.text, *written.lines, *filter(None, [written.digest])]
 
 
 def _written(value: list[Any]) -> Written:
-    text, first, last = value
-    return Written(text, (first, last))
+    text, first, last, *digest = value
+    return Written(text, (first, last), *digest)

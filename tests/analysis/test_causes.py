@@ -7,6 +7,7 @@ import pytest
 from buildprof.analysis.causes import Evidence, Lost, explain
 from buildprof.model.build import Options, Source
 from buildprof.model.explanation import Cause, Confidence
+from buildprof.model.recipe import Written
 from buildprof.model.snapshot import ContextChanges
 from tests.analysis.recipes import SECOND_NS, a_build, stage
 
@@ -83,6 +84,12 @@ def test_files_that_nobody_sees_are_likely_and_what_to_mount_is_told():
 def test_what_differs_is_the_cause(now, then, expected):
     build, earlier = (a_build(ref, *stage("RUN a", outcomes="m", at_1=one)) for ref, one in (("b", now), ("a", then)))
     assert cause(build, earlier)[:2] == (expected, Confidence.CERTAIN)
+
+
+def test_an_edit_in_what_is_redacted_is_an_edit():
+    now, then = ({"written": Written("RUN a [redacted]", (2, 2), digest), "operation": digest} for digest in ("2", "1"))
+    build, earlier = (a_build(ref, *stage("RUN a", outcomes="m", at_1=one)) for ref, one in (("b", now), ("a", then)))
+    assert cause(build, earlier)[:2] == (Cause.INSTRUCTION_CHANGED, Confidence.CERTAIN)
 
 
 def test_a_name_that_only_the_base_image_sets_is_no_cause_where_the_environment_is_not_whole():

@@ -140,6 +140,12 @@ def test_what_is_not_known_is_said_with_what_was_compared():
     assert said(Cause.UNKNOWN).endswith("missed, and what made it miss is not known.")
 
 
+def test_an_edit_in_what_is_redacted_is_told_without_it():
+    evidence = {"before": "RUN log in [redacted]", "after": "RUN log in [redacted]", "lines": [4, 4]}
+    text = said(Cause.INSTRUCTION_CHANGED, evidence)
+    assert text.endswith("missed because what is redacted in the instruction changed: `RUN log in [redacted]`.")
+
+
 def test_a_long_instruction_is_shown_where_it_differs():
     before = "RUN apt-get update && apt-get install -y --no-install-recommends curl git"
     text = said(Cause.INSTRUCTION_CHANGED, {"before": before, "after": before + " make", "lines": [4, 4]})

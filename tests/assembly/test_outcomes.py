@@ -268,3 +268,13 @@ def test_a_step_that_never_ran_was_started_by_nobody():
     this = as_neighbour("a", 1, found)
 
     assert not started_elsewhere("step", found["step"], this, [this])
+
+
+def test_an_inferred_hit_of_a_failed_build_whose_input_was_still_at_work_never_ran():
+    at_work, step = (
+        vertex("at work", (1_000_000, 9_000_000)),
+        vertex("step", (4_000_000, 4_000_000, "cached"), inputs=["at work"]),
+    )
+    failed = vertex("failed", (1_000_000, 9_500_000, "broken"))
+    assert outcomes_of(at_work, step, failed)["step"] is Outcome.SKIPPED
+    assert outcomes_of(at_work, step)["step"] is Outcome.HIT

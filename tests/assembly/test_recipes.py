@@ -155,9 +155,20 @@ def test_written_text_has_heredocs_and_no_comments_and_no_secrets():
     run, copy = from_text(text)
 
     assert run.written == Written("RUN one  two", (4, 6))
-    assert run.before == (Written("ARG TOKEN=[redacted]", (2, 2)), Written("LABEL a=b", (3, 3)))
-    assert copy.written == Written("COPY <<-E /x\n\tDB_PASS=[redacted]\nE", (7, 9))
+    token, label = run.before
+    assert (token.text, token.lines, label) == ("ARG TOKEN=[redacted]", (2, 2), Written("LABEL a=b", (3, 3)))
+    assert (copy.written.text, copy.written.lines) == ("COPY <<-E /x\n\tDB_PASS=[redacted]\nE", (7, 9))
     assert copy.before == ()
+
+
+def test_an_edit_in_what_is_redacted_is_seen_and_not_told():
+    one, same, other = (
+        from_text(f"FROM base\nRUN log in --password={word}\n")[0].written for word in ("swan99", "swan99", "duck98")
+    )
+    assert one == same
+    assert one.text == other.text
+    assert one.differs_from(other)
+    assert "swan99" not in repr(one)
 
 
 def test_values_stand_in_a_recipe_as_the_hashes_of_build_arguments():

@@ -13,11 +13,12 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+FILE_NAME = "trees.db"
+SCHEMA_VERSION = 3
 MAX_SNAPSHOTS = 200
 MAX_AGE_NS = 90 * 86_400 * 10**9
 UNUSED_NS = 30 * 86_400 * 10**9
@@ -27,7 +28,8 @@ CREATE TABLE counter (number INTEGER NOT NULL);
 INSERT INTO counter VALUES (abs(random()) >> 3);
 CREATE TABLE trees (
     id INTEGER PRIMARY KEY AUTOINCREMENT, directory BLOB NOT NULL, ignore_file BLOB NOT NULL, number INTEGER NOT NULL,
-    used_at_ns INTEGER NOT NULL, UNIQUE (directory, ignore_file));
+    used_at_ns INTEGER NOT NULL, state TEXT NOT NULL DEFAULT '', unwatched INTEGER NOT NULL DEFAULT 0,
+    overflows INTEGER NOT NULL DEFAULT 0, UNIQUE (directory, ignore_file));
 CREATE TABLE versions (
     tree INTEGER NOT NULL, directory BLOB NOT NULL, number INTEGER NOT NULL, blob BLOB,
     PRIMARY KEY (tree, directory, number));
@@ -43,6 +45,16 @@ class StoredTree:
 
     id: int
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNote:
+    """How an agent watches a tree, or watched it when it last looked; `overflows` are the queue's since it started."""
+
+    directory: bytes
+    state: str
+    unwatched: int = 0
+    overflows: int = 0
 
 
 class Database:
@@ -155,6 +167,14 @@ class Database:
             row = self._connection.execute("SELECT tree FROM snapshots WHERE number = ?", (number,)).fetchone()
         return row[0] if row else None
 
+    def note(self, tree: int, note: TreeNote) -> None:
+        """Write how a tree is watched, for `read_notes`."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE trees SET state = ?, unwatched = ?, overflows = ? WHERE id = ?",
+                (note.state, note.unwatched, note.overflows, tree),
+            )
+
     def forget(self, tree: int) -> None:
         """Delete a tree and all that is known of it but that it exists."""
         with self.transaction() as connection:
@@ -195,6 +215,20 @@ class Database:
             " w.tree = v.tree AND w.directory = v.directory AND w.number < v.number)",
             (tree,),
         )
+
+
+def read_notes(path: Path, since_ns: int) -> list[TreeNote]:
+    """How the trees are watched that were used since then, in the order of their directories; for any process.
+
+    Nothing where there is no such file, or one of another version.
+    """
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection,
+    ):
+        query = "SELECT directory, state, unwatched, overflows FROM trees WHERE used_at_ns >= ? ORDER BY directory"
+        return [TreeNote(*row) for row in connection.execute(query, (since_ns,))]
+    return []
 
 
 def _next_number(connection: sqlite3.Connection) -> int:

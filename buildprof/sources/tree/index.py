@@ -8,11 +8,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
-from buildprof.sources.tree.database import Database
+from buildprof.sources.tree.database import Database, TreeNote
 from buildprof.sources.tree.entry import Entry, Listing, State, entry_count, replace_entries, unpack
+from buildprof.sources.tree.file_systems import FileSystems
 from buildprof.sources.tree.ignore import NOTHING, Patterns, Verdict, read_ignore_file, read_patterns
 from buildprof.sources.tree.inotify import Inotify, Watches
 from buildprof.sources.tree.scan import Reading, hash_large, open_directory, read_directory, read_entry
@@ -22,32 +22,6 @@ NOBODY = 65534
 MAX_PENDING = 10_000
 BARRIER_SECONDS = 2.0
 _BATCH = 500
-
-PSEUDO_FILE_SYSTEMS = frozenset(
-    [
-        "autofs",
-        "binfmt_misc",
-        "bpf",
-        "cgroup",
-        "cgroup2",
-        "configfs",
-        "debugfs",
-        "devpts",
-        "devtmpfs",
-        "efivarfs",
-        "fusectl",
-        "hugetlbfs",
-        "mqueue",
-        "nsfs",
-        "proc",
-        "pstore",
-        "rpc_pipefs",
-        "securityfs",
-        "selinuxfs",
-        "sysfs",
-        "tracefs",
-    ]  # easier to read
-)
 
 
 class CannotWatchError(Exception):
@@ -80,15 +54,18 @@ class Index:
         self.directories = 0
         self.pending: deque[tuple[bytes, bytes]] = deque(maxlen=MAX_PENDING)
         self.unwatched: set[bytes] = set()
+        self.silent: set[bytes] = set()
+        """Directories that are watched and yet can change unheard: by another name of a file, or by another machine."""
         self._inotify = inotify
         self._database = database
         self._stored = database.open_tree(directory, ignore_path, time.time_ns())
         self._watches = Watches(inotify, directory, self._count_overflow)
+        self._noted: TreeNote | None = None
         self._ignore_text: bytes | None = None
         self._patterns = Patterns([])
         self._root: tuple[int, int] | None = None
         self._uid: int | None = None
-        self._pseudo: dict[int, bool] = {}
+        self._file_systems = FileSystems()
         self._out: list[tuple[bytes, bytes | None]] = []
 
     @property
@@ -117,6 +94,13 @@ class Index:
                 self.state = "polled: no inotify instance"
             else:
                 self.state = "polled: out of inotify watches" if self.unwatched else "watched"
+
+    def note(self) -> None:
+        """Write down how the tree is watched, if that is not as it was."""
+        note = TreeNote(self.directory, self.state, len(self.unwatched), self.overflows)
+        if note != self._noted:
+            self._database.note(self._stored.id, note)
+            self._noted = note
 
     @property
     def tree(self) -> int:
@@ -206,7 +190,7 @@ class Index:
             raise CannotWatchError("gone")
         if self.directory == b"/":
             raise CannotWatchError("refused: the root of the file system")
-        if self._is_pseudo(info.st_dev):
+        if self._file_systems.are_pseudo(info.st_dev):
             raise CannotWatchError("refused: no real file system")
         return info.st_dev, info.st_ino
 
@@ -217,6 +201,7 @@ class Index:
         self.entries = self.directories = 0
         self.pending.clear()
         self.unwatched.clear()
+        self.silent.clear()
         self._read_below([_Job("", None, NOTHING)], known)
         for path in known:  # those that were not met
             self._watches.forget(path)
@@ -237,6 +222,7 @@ class Index:
             if reading is None:
                 self._watches.forget(path)
                 self.unwatched.discard(path)
+                self.silent.discard(path)
                 if old:
                     self._out.append((path, None))
                     if known is None:
@@ -254,11 +240,15 @@ class Index:
         if not self._may_read(place):
             return Reading(Listing(is_readable=False), is_changed=True, device=0)
         reading = read_directory(place, job.path, old, self._patterns, job.verdict, job.inode)
-        if reading is not None and reading.device and self._is_pseudo(reading.device):
+        if reading is not None and reading.device and self._file_systems.are_pseudo(reading.device):
             return Reading(Listing(is_readable=False), is_changed=True, device=0)
         return reading
 
     def _keep(self, path: bytes, reading: Reading) -> None:
+        if reading.has_links or not self._file_systems.tell_all(reading.device):
+            self.silent.add(path)
+        else:
+            self.silent.discard(path)
         self.newest_ns = max(self.newest_ns, reading.newest_ns)
         if self.entries > MAX_FILES:
             self._database.forget(self._stored.id)
@@ -271,8 +261,8 @@ class Index:
             self.pending.extend((path, entry.name) for entry in reading.listing if entry.state is State.PENDING)
 
     def _read_dirty(self, dirty: dict[bytes, set[bytes] | None]) -> None:
-        """Read what changed; a directory without a watch may always have."""
-        for path in self.unwatched:
+        """Read what changed; a directory that is not watched, or not told of all, may always have."""
+        for path in self.unwatched | self.silent:
             dirty[path] = None
         newest_ns = 0
         for path in sorted(dirty):
@@ -325,9 +315,7 @@ class Index:
                     below = os.fsdecode(_join(path, name))
                     mine = self._patterns.match(below, verdict) if self._patterns else NOTHING
                     known = before.get(name) if before is not None else listing.find(name)
-                    entry = read_entry(descriptor, name, known) if self._is_wanted(below, mine) else None
-                    if entry is not None and mine[0]:
-                        entry = _passed(entry)
+                    entry = self._look(descriptor, path, name, mine, known) if self._is_wanted(below, mine) else None
                     is_directory = entry is not None and entry.is_directory
                     if known is not None and known.is_directory and not (
                         is_directory and entry is not None and entry.inode == known.inode
@@ -351,6 +339,12 @@ class Index:
         self._write()
         self._read_below(jobs, None)
 
+    def _look(self, descriptor: int, path: bytes, name: bytes, verdict: Verdict, known: Entry | None) -> Entry | None:
+        entry, is_linked = read_entry(descriptor, name, known)
+        if is_linked:
+            self.silent.add(path)
+        return _passed(entry) if entry is not None and verdict[0] else entry
+
     def _is_wanted(self, path: str, verdict: Verdict) -> bool:
         return not verdict[0] or self._patterns.may_return_below(path)
 
@@ -371,6 +365,7 @@ class Index:
             self.directories -= 1
             self._watches.forget(below)
             self.unwatched = self.unwatched - {below}
+            self.silent = self.silent - {below}
             self._out.append((below, None))
         self._write()
 
@@ -378,19 +373,6 @@ class Index:
         if self._out:
             self._database.put(self._stored.id, self._stored.number, self._out)
             self._out = []
-
-    def _is_pseudo(self, device: int) -> bool:
-        """Whether a device number (st_dev) is that of a file system that is no place for files; mountinfo tells."""
-        if device not in self._pseudo:
-            wanted = f"{os.major(device)}:{os.minor(device)}"
-            self._pseudo[device] = False
-            with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:  # noqa: PTH123
-                for line in mounts:
-                    fields = line.split()
-                    if len(fields) > 6 and fields[2] == wanted and "-" in fields:
-                        self._pseudo[device] = fields[fields.index("-") + 1] in PSEUDO_FILE_SYSTEMS
-                        break
-        return self._pseudo[device]
 
 
 def _join(directory: bytes, name: bytes) -> bytes:

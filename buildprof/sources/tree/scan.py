@@ -50,6 +50,7 @@ class Reading:
     """A directory that was read. `newest_ns` is the latest change of an entry's or the directory's record.
 
     `directories` are (name, inode, verdict) of those below it that are to be read; `hashed` counts contents read.
+    `has_links` tells of files with other names, through which they can change.
     """
 
     listing: Listing
@@ -58,6 +59,7 @@ class Reading:
     newest_ns: int = 0
     directories: tuple[tuple[str, int, Verdict], ...] = ()
     hashed: int = 0
+    has_links: bool = False
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def read_directory(  # noqa: PLR0913, PLR0917  # all of it changes what is read
         return Reading(unreadable := Listing(is_readable=False), before != unreadable, 0)
 
 
-def _read(  # noqa: C901, PLR0913, PLR0917  # one loop, in line
+def _read(  # noqa: C901, PLR0913, PLR0915, PLR0917  # one loop, in line
     descriptor: int, own: os.stat_result, relative: str, old: Listing | None, patterns: Patterns, verdict: Verdict
 ) -> Reading:
     newest_ns = max(own.st_mtime_ns, own.st_ctime_ns)
@@ -99,6 +101,7 @@ def _read(  # noqa: C901, PLR0913, PLR0917  # one loop, in line
     rows: list[tuple[bytes, bytes, int, bool]] = []
     directories: list[tuple[str, int, Verdict]] = []
     has_patterns = bool(patterns)
+    has_links = False
     pack = STAT.pack
     with os.scandir(descriptor) as scanned:  # a hundred thousand turns in a start: nothing that can be left out
         for one in scanned:
@@ -119,6 +122,7 @@ def _read(  # noqa: C901, PLR0913, PLR0917  # one loop, in line
             newest_ns = ctime_ns if ctime_ns > newest_ns else newest_ns  # noqa: FURB136  # max() is slow
             if mode & _KIND == stat.S_IFREG:
                 record = pack(mode, uid, gid, info.st_size, info.st_mtime_ns, ctime_ns, inode)
+                has_links = has_links or info.st_nlink > 1
             else:
                 record = stat_record(info)
                 if mode & _KIND == stat.S_IFDIR:
@@ -132,7 +136,7 @@ def _read(  # noqa: C901, PLR0913, PLR0917  # one loop, in line
         if not passed and not old.needs_another_look:
             same = old if old.mtime_ns == own.st_mtime_ns else None
             listing = same or _listing(own.st_mtime_ns, rows, stats, names, old.states, old.hashes, old.targets)
-            return Reading(listing, same is None, own.st_dev, newest_ns, tuple(directories))
+            return Reading(listing, same is None, own.st_dev, newest_ns, tuple(directories), has_links=has_links)
     known = _known(old)
     states, hashes, targets = bytearray(), [], []
     hashed = 0
@@ -146,7 +150,7 @@ def _read(  # noqa: C901, PLR0913, PLR0917  # one loop, in line
         states.append(state)
         hashes.append(content)
     listing = _listing(own.st_mtime_ns, rows, stats, names, bytes(states), b"".join(hashes), b"\0".join(targets))
-    return Reading(listing, listing != old, own.st_dev, newest_ns, tuple(directories), hashed)
+    return Reading(listing, listing != old, own.st_dev, newest_ns, tuple(directories), hashed, has_links)
 
 
 def _listing(  # noqa: PLR0913, PLR0917  # the columns
@@ -229,12 +233,12 @@ def hash_large(path: bytes, expected: Entry, keep_on: Iterable[object]) -> Entry
     return None
 
 
-def read_entry(directory: int, name: bytes, old: Entry | None) -> Entry | None:
-    """One entry of an open directory; None if it is gone."""
+def read_entry(directory: int, name: bytes, old: Entry | None) -> tuple[Entry | None, bool]:
+    """One entry of an open directory, and whether it is a file with other names; None if it is gone."""
     try:
         info = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError:
-        return None
+        return None, False
     record = stat_record(info)
     state, content, target = State.NONE, _NO_HASH, b""
     if stat.S_ISREG(info.st_mode):
@@ -242,7 +246,8 @@ def read_entry(directory: int, name: bytes, old: Entry | None) -> Entry | None:
         state, content, _ = _content(directory, name, record, known)
     elif stat.S_ISLNK(info.st_mode):
         target = read_link(directory, name)
-    return make_entry(name, record, state, content, target)
+    is_linked = stat.S_ISREG(info.st_mode) and info.st_nlink > 1
+    return make_entry(name, record, state, content, target), is_linked
 
 
 def read_link(directory: int, name: bytes) -> bytes:

@@ -149,6 +149,8 @@ class Trees:
                 self._refused_at[key] = time.monotonic()
             return False
         finally:
+            with suppress(sqlite3.Error):  # a full disk, say
+                index.note()
             if index.state != state and self._on_change is not None:
                 self._on_change(_status(index))
         return True

@@ -11,6 +11,7 @@ import pytest
 from buildprof.model.recipe import ContextUse
 from buildprof.model.snapshot import ContextChanges, Snapshot
 from buildprof.sources.tree import index as index_module
+from buildprof.sources.tree.database import TreeNote, read_notes
 from buildprof.sources.tree.watch import Trees, may_watch
 from tests.sources.tree.trees import make
 
@@ -270,3 +271,32 @@ def test_a_storm_of_changes_leaves_the_index_as_a_fresh_look_finds_the_tree(
     assert trees.facts()[0].files == fresh.facts()[0].files
     assert trees.facts()[0].directories == fresh.facts()[0].directories
     fresh.close()
+
+
+def test_a_file_that_changes_under_another_name_elsewhere_is_seen(trees: Trees, context: Path, tmp_path: Path):
+    make(context, {"src/linked": "1", "src/later": "1"})
+    other, later = tmp_path / "other", tmp_path / "later"
+    other.hardlink_to(context / "src/linked")
+    before = snap(trees, context)
+    later.hardlink_to(context / "src/later")
+    before = snap(trees, context)
+    other.write_text("2")
+    later.write_text("2")
+    assert changes(trees, before, snap(trees, context)).changed == ("src/later", "src/linked")
+
+
+def test_how_trees_are_watched_is_noted_for_others(
+    trees: Trees, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    snap(trees, context)
+    path = next(tmp_path.rglob("trees.db"))
+    assert read_notes(path, 0) == [TreeNote(os.fsencode(context), "watched")]
+    trees._indexes[next(iter(trees._indexes))]._watches.on_queue_overflow()
+    monkeypatch.setattr(trees._inotify, "add", lambda *_: None)
+    make(context, {"new/x": "1"})
+    snap(trees, context)
+    unwatched = trees.facts()[0].unwatched_directories
+    assert unwatched
+    assert read_notes(path, 0) == [TreeNote(os.fsencode(context), "polled: out of inotify watches", unwatched, 1)]
+    assert read_notes(path, time.time_ns() + 10**9) == []
+    assert read_notes(tmp_path / "none.db", 0) == []
