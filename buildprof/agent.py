@@ -20,6 +20,7 @@ from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.classic import ClassicCapture
 from buildprof.capture.contexts import Contexts
 from buildprof.capture.desk import Desk
+from buildprof.capture.images import ImageAnalyst
 from buildprof.config import Settings
 from buildprof.data_dir import agent_id, redaction_key
 from buildprof.exporters.prometheus.collector import StoredSeries
@@ -70,6 +71,8 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
     redactor = make_redactor(redaction_key(settings.data_dir), settings.redact, settings.allow_build_args)
     desk = Desk(ingest, live, settings.buildx_dirs, redactor, contexts)
     sources, captures = _sources(settings, desk, own)
+    analyst = ImageAnalyst(settings, desk, lambda: any(one.is_busy for one in captures))
+    desk.on_image = analyst.want
     state = AppState(
         store=store,
         stored_series=StoredSeries(lambda since: queries.changed_series(store, scope, since)),
@@ -104,6 +107,7 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
         ),
         asyncio.create_task(tend(desk, settings.retention_days, own.store_size), name="upkeep"),
         asyncio.create_task(contexts.run(own, desk.remember_directory), name="contexts"),
+        asyncio.create_task(analyst.run(), name="images"),
         asyncio.create_task(notice_loss(store, partial(wishes.ask, Ending.REOPEN)), name="store"),
     ]
     gc.unfreeze()  # what a life before this one made may go
@@ -162,6 +166,7 @@ def _sources(settings: Settings, desk: Desk, own: SelfMetrics) -> tuple[list[Sou
         sources.append(Source(SourceHealth("buildkit", builder.name, own), capture.run))
     buildkit_health = sources[0].health
     events = ClassicCapture(name, main, api, desk, lambda: _lacks_history(buildkit_health))
+    events.buildkit_is_busy = lambda: captures[0].is_busy
     sources.append(Source(SourceHealth("docker_events", name, own), events.run))
     return sources, captures
 

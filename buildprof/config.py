@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     buildx_dirs: tuple[Path, ...] = Field(default_factory=_default_buildx_dirs)
     data_dir: Path = Field(default_factory=default_data_dir)
     database_url: str = Field(default="", repr=False)
+    analyse_images: bool = True
     listen: str = "127.0.0.1:19323"
     insecure_listen: bool = False
     retention_days: Positive = 90

@@ -10,12 +10,13 @@ import structlog
 from sqlalchemy import Engine
 
 from buildprof.analysis.causes import Evidence, Lost, explain
-from buildprof.analysis.contributions import LabelBudget, contributions
+from buildprof.analysis.contributions import LabelBudget, contributions, image_contributions
 from buildprof.analysis.differences import ChangesBetween
 from buildprof.analysis.profile import profiled
 from buildprof.assembly.sizes import CLOCK_SLACK_NS, run_description
 from buildprof.model.build import Build, Status
 from buildprof.model.cache import CacheRecord
+from buildprof.model.document import Document
 from buildprof.model.events import EngineEvent
 from buildprof.model.explanation import Explanation
 from buildprof.model.recipe import ContextUse
@@ -127,6 +128,13 @@ class Ingest:
     ) -> None:
         """Note what a builder's cache lost between two readings."""
         self._timed(lambda: self._writer.save_lost_records(builder, records, since_ns, until_ns, by))
+
+    def save_image(self, build: Build, document: Document) -> None:
+        """Store what was found in the image of a build, as its document."""
+        labels = LabelBudget(*self._limits, known=self._known)
+        changes = image_contributions(document["wasted_bytes"], document["efficiency"], build, labels)
+        at_ns = build.completed_ns or build.started_ns
+        self._timed(lambda: self._writer.save_image(build.builder, document, changes, scope=self.scope, at_ns=at_ns))
 
     def set_generation(self, builder: str, ref: str, generation: int) -> None:
         """Note that the engine amended a stored build's record in nothing that matters here."""

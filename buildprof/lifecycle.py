@@ -102,7 +102,7 @@ def run_lives(settings: Settings, reload: Callable[[], Settings], live: Life) ->
     working: Settings | None = None  # what the agent has run with: what fails after that does not stop it
     wishes = Wishes()
     with contextlib.suppress(OSError):
-        os.nice(NICENESS)
+        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     while True:
         configure_logging(settings.log_level, settings.log_format)
         try:

@@ -167,9 +167,9 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_every_setting_of_the_documentation_exists() -> None:
     assert list(Settings.model_fields) == [
-        *("docker_host", "builders", "watch", "watch_builds", "buildx_dirs", "data_dir", "database_url", "listen"),
-        *("insecure_listen", "retention_days", "max_projects", "max_targets", "redact", "allow_build_args"),
-        *("log_level", "log_format"),
+        *("docker_host", "builders", "watch", "watch_builds", "buildx_dirs", "data_dir", "database_url"),
+        *("analyse_images", "listen", "insecure_listen", "retention_days", "max_projects", "max_targets", "redact"),
+        *("allow_build_args", "log_level", "log_format"),
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from buildprof.analysis.image_steps import image_steps
 from buildprof.model.build import DEFAULT_TARGET, UNKNOWN_PROJECT, Build, Status
 from buildprof.model.explanation import Cause, Explanation
 from buildprof.model.series import Contribution, Effect, Labels
@@ -31,7 +32,6 @@ INSTRUCTIONS = frozenset({"ADD", "COPY", "FROM", "MERGE", "RUN", "WORKDIR"})
 """Values of the label `instruction`; any other instruction is OTHER."""
 
 _EXECUTED = frozenset({Outcome.MISS, Outcome.FAILED})
-_ROOTED_KINDS = frozenset({Kind.FROM, Kind.RUN, Kind.COPY, Kind.ADD, Kind.WORKDIR, Kind.MERGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,18 @@ def contributions(build: Build, budget: LabelBudget, explanation: Explanation | 
     if own == (project, target):
         changes.extend(_gauges(build, build.completed_ns, where))
     return changes
+
+
+def image_contributions(wasted_bytes: int, efficiency: float, build: Build, budget: LabelBudget) -> list[Contribution]:
+    """Give what the analysis of a build's image sets; nothing for a build that is counted under `other`."""
+    own = (label_value(build.project, UNKNOWN_PROJECT), label_value(build.target, DEFAULT_TARGET))
+    if build.completed_ns is None or budget.place(build.project, build.target) != own:
+        return []
+    labels = _labels(project=own[0], target=own[1])
+    return [
+        Contribution("image_wasted_bytes", labels, float(wasted_bytes), Effect.SET, build.completed_ns),
+        Contribution("image_efficiency_ratio", labels, efficiency, Effect.SET, build.completed_ns),
+    ]
 
 
 def evictions(builder: str, records: int, size_bytes: int) -> list[Contribution]:
@@ -195,13 +207,12 @@ def _gauges(build: Build, at_ns: int, where: Mapping[str, str]) -> Iterator[Cont
 def layer_sizes(build: Build) -> list[tuple[str, int]]:
     """Find the 20 largest layers that a build's steps put into its image: `NN INSTRUCTION` and bytes, largest first.
 
-    They are found from the last step that has a layer, back along the file system that each step stands on. NN counts
-    the image's layers from 1, those of the base image too where the image's number of layers is known. Empty without
-    an image.
+    NN counts the image's layers from 1, those of the base image too where the image's number of layers is known. Empty
+    without an image.
     """
     if build.image is None:
         return []
-    chain = [step for step in reversed(_last_chain(build)) if step.layer is not None]
+    chain = image_steps(build)
     base_layers = max((build.image.layers or 0) - len(chain), 0)
     sizes = [
         (f"{number:02} {instruction_label(step)}", step.layer.size_bytes)
@@ -209,29 +220,6 @@ def layer_sizes(build: Build) -> list[tuple[str, int]]:
         if step.layer is not None and step.layer.size_bytes is not None and step.layer.size_bytes >= 0
     ]
     return sorted(sizes, key=lambda size: (-size[1], size[0]))[:MAX_LAYERS]
-
-
-def _last_chain(build: Build) -> list[Step]:
-    """Find the steps that made the image, last one first; of several platforms the last one's."""
-    by_id = {step.id: step for step in build.steps}
-    used = {parent for step in build.steps if step.kind in _ROOTED_KINDS for parent in step.inputs}
-    step = next((s for s in reversed(build.steps) if s.layer is not None and s.id not in used), None)
-    chain: dict[str, Step] = {}
-    while step is not None and step.id not in chain:
-        chain[step.id] = step
-        step = _stands_on(step, by_id)
-    return list(chain.values())
-
-
-def _stands_on(step: Step, by_id: Mapping[str, Step]) -> Step | None:
-    """Find the step that made a step's root file system; None on `FROM scratch`.
-
-    BuildKit lists the root file system first among a vertex' inputs, before what is copied or mounted (seen on 28.5).
-    On scratch there is none, so that the only input of a COPY --from is what it copies.
-    """
-    if step.kind in {Kind.COPY, Kind.ADD} and len(step.inputs) == 1 and "--from=" in step.command:
-        return None
-    return next((by_id[i] for i in step.inputs if i in by_id and by_id[i].kind in _ROOTED_KINDS), None)
 
 
 def _labels(**labels: str) -> Labels:

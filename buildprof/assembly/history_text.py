@@ -72,6 +72,19 @@ def command_text(command: tuple[str, ...]) -> HistoryText | None:
     return parse_history_text(" ".join(command))
 
 
+def layer_command(created_by: str) -> str:
+    """The instruction of an entry of any builder, without the shell that ran it; other texts as they are."""
+    text = created_by.strip()
+    if text.startswith("WORKDIR "):  # BuildKit's, alone of its entries without its mark
+        return clean(text)
+    if not text.endswith("# buildkit"):
+        found = parse_history_text(text)
+        return f"{found.instruction} {found.command}".strip() if found else clean(text)
+    text = text.removesuffix("# buildkit").rstrip()
+    run = parse_history_text(text.removeprefix("RUN ")) if text.startswith("RUN ") else None
+    return f"RUN {run.command}" if run else clean(text)
+
+
 def _recorded(instruction: str, rest: str) -> HistoryText:
     kind = _KINDS.get(instruction, Kind.METADATA)
     rest = rest.strip()

@@ -21,7 +21,7 @@ from buildprof.assembly.facts import BuildFacts
 from buildprof.assembly.outcomes import Neighbour, as_neighbour
 from buildprof.assembly.provenance import Provenance
 from buildprof.capture.cache_reader import CacheReader
-from buildprof.capture.desk import Desk
+from buildprof.capture.desk import CLIENT_FIRST_SECONDS, Desk
 from buildprof.capture.engine_records import read_facts, read_progress, read_provenance, read_uploaded
 from buildprof.model.build import Build, BuildError, Engine, Status
 from buildprof.model.cache import CacheUsage
@@ -33,19 +33,13 @@ from buildprof.store import queries
 from buildprof.store.errors import StoreError
 from buildprof.supervisor import SourceHealth
 
-FIRST_LOOK_SECONDS = 2.0
-"""A build that is over before is not looked at: nobody asks for it so soon, and it is where a look would cost most."""
-
 PROGRESS_SECONDS = 1.0
-"""How often a running build is looked at and written after that."""
+"""When a running build is first written, and how often it is looked at after that. Shorter ones are left alone."""
 
 PROGRESS_SHARE = 0.005
 """How much of a processor may go into that: a build of a thousand steps takes 150 ms and is written less often."""
 
 PROGRESS_SLOWEST_SECONDS = 10.0
-
-CLIENT_FIRST_SECONDS = 0.1
-"""A build that has ended is read after this, when its client has been told and the image is handed over."""
 
 REMEMBERED_BUILDS = 64
 REMEMBERED_GENERATIONS = 4096
@@ -95,7 +89,12 @@ class BuildkitCapture:
         self._finished: dict[str, BuildInputs] = {}
         self._finishing = asyncio.Semaphore(FINISHED_AT_ONCE)
         self._engine = Engine("docker", "")
-        cache.is_busy = lambda: bool(self._active)
+        cache.is_busy = lambda: self.is_busy
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether builds run now."""
+        return bool(self._active)
 
     async def run(self, health: SourceHealth) -> None:
         """Follow until the connection ends.
@@ -155,8 +154,10 @@ class BuildkitCapture:
         Each time the engine is asked for all that it knows, which is one message; to follow its stream would be
         hundreds a second of a build that logs much, and a processor's time that the build then has not.
         """
-        pause_seconds = FIRST_LOOK_SECONDS
+        pause_seconds = PROGRESS_SECONDS
         with _alone(active.record.ref):
+            await self._desk.look(active.record)  # how the directory stands now
+            await asyncio.sleep(PROGRESS_SECONDS)
             # Known from its start: if the engine dies, nobody else will tell of it.
             started = await self._desk.save(assemble(await self._inputs(active.record, active.facts)))
             self._desk.live.build_started(started)
@@ -214,7 +215,7 @@ class BuildkitCapture:
             del self._finished[next(iter(self._finished))]
         if active is not None:
             self._tell_ended_steps(active, stored)
-        self._desk.live.build_finished(stored)
+        self._desk.finished(stored)
         self._cache.want(record.ref)
 
     async def _amend(self, ref: str, change: Callable[[BuildInputs], BuildInputs]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from buildprof.assembly.classic import ClassicTracker
 from buildprof.assembly.redact import REDACTED, looks_secret
-from buildprof.capture.desk import Desk
+from buildprof.capture.desk import CLIENT_FIRST_SECONDS, Desk
 from buildprof.model.build import Engine
 from buildprof.model.events import EngineEvent
 from buildprof.model.text import NANOSECONDS
@@ -44,11 +44,14 @@ class ClassicCapture:
     def __init__(
         self, builder: str, endpoint: Endpoint, api: DockerApi, desk: Desk, lacks_history: Callable[[], bool | None]
     ) -> None:
+        self.buildkit_is_busy: Callable[[], bool] = lambda: False
+        """Whether BuildKit builds run now."""
         self._builder = builder
         self._endpoint = endpoint
         self._api = api
         self._desk = desk
         self._lacks_history = lacks_history
+        self._waited_at = 0.0
         self._tracker = ClassicTracker(builder, Engine("docker", ""), desk.redact, redactor=desk.plain_redactor)
         self._cursor: EventCursor | None = None
         self._pending: list[EngineEvent] = []
@@ -79,11 +82,20 @@ class ClassicCapture:
         async for event in docker_events(self._endpoint, cursor, on_connect=health.up):
             health.event()
             self._tracker.buildkit_images = self._lacks_history() is True
+            if (event.type, event.action) == ("image", "tag"):
+                await self._let_client_go()
             answers = await self._api.answer(self._tracker.questions(event))
             for build in self._tracker.fold(event, answers):
-                self._desk.live.build_finished(await self._desk.save(build))
+                self._desk.finished(await self._desk.save(build))
             if event.type in STORED_TYPES:
                 self._pending.append(self._without_secrets(event))
+
+    async def _let_client_go(self) -> None:
+        """Wait a moment where the tag may be that of a BuildKit build, whose client waits; containers cannot wait long."""
+        now = time.monotonic()
+        if self.buildkit_is_busy() and now - self._waited_at > WRITE_SECONDS:
+            self._waited_at = now
+            await asyncio.sleep(CLIENT_FIRST_SECONDS)
 
     async def _close_interrupted(self) -> None:
         """End the builds that a killed engine took with it: the events of their ends never come.
@@ -95,7 +107,7 @@ class ClassicCapture:
             one for one in containers if not ((found := await self._api.inspect_container(one)) and found.is_running)
         ]
         for build in self._tracker.interrupted(dead):
-            self._desk.live.build_finished(await self._desk.save(build))
+            self._desk.finished(await self._desk.save(build))
 
     def _without_secrets(self, event: EngineEvent) -> EngineEvent:
         """The event as it may be stored: its attributes hold the image's labels."""
@@ -131,7 +143,7 @@ class ClassicCapture:
             if second == REPLAYED_SECONDS:
                 await self._close_interrupted()
             for build in self._tracker.expire(time.time_ns()):
-                self._desk.live.build_finished(await self._desk.save(build))
+                self._desk.finished(await self._desk.save(build))
             await self._write(cursor)
 
     async def _write(self, cursor: EventCursor) -> None:

@@ -34,6 +34,9 @@ COMPOSE_PROJECT = "label:com.docker.compose.project"
 COMPOSE_CALL_NS = 1_000_000_000
 """One call of compose starts its builds within this time."""
 
+CLIENT_FIRST_SECONDS = 0.1
+"""What a build's end brings is read after this, when its client has been told: until then it is a part of the build."""
+
 REMEMBERED_REFS = 256
 RETRY_SECONDS = 2.0
 """How long to wait before a store that could not be written is tried again."""
@@ -87,6 +90,8 @@ class Desk:
         redactor: Redactor,
         contexts: Contexts | None = None,
     ) -> None:
+        self.on_image: Callable[[Build], None] = lambda _build: None
+        """Told of each build that has ended: its image may be looked at."""
         self.ingest = ingest
         self.live = live
         self._buildx_dirs = buildx_dirs
@@ -135,6 +140,11 @@ class Desk:
     async def save(self, build: Build) -> Build:
         """Store a build and return it as stored."""
         return await self.write(lambda: self.ingest.save(build))
+
+    def finished(self, build: Build) -> None:
+        """Tell all that a build has ended and is stored."""
+        self.live.build_finished(build)
+        self.on_image(build)
 
     def redact(self, text: str) -> str:
         """A text without secrets, as far as can be told without knowing the build."""

@@ -11,7 +11,10 @@ from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.options import Where, json_option, where_options
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from buildprof.analysis.compare import Comparison
+    from buildprof.analysis.growth import ImageGrowth
 
 
 @click.command(
@@ -32,7 +35,8 @@ def command(*, before: str, after: str, show_all: bool, where: Where, as_json: b
 
     The earlier build is `before`, in whichever order they are given. Steps
     are the same if their instruction is, else if their place in the stage
-    is. Steps that are as they were are left out.
+    is. Steps that are as they were are left out. Where both images were
+    analysed, the layers and files that made them differ in size are shown.
     """
     from buildprof.cli.stored import opened_store
 
@@ -41,17 +45,32 @@ def command(*, before: str, after: str, show_all: bool, where: Where, as_json: b
         from buildprof.store.queries import find_build
 
         first, second = find_build(engine, before), find_build(engine, after)
-    swapped = first.started_ns > second.started_ns
-    comparison = compare_builds(second, first) if swapped else compare_builds(first, second)
-    _write(comparison, show_all=show_all, swapped=swapped, as_json=as_json)
+        swapped = first.started_ns > second.started_ns
+        comparison = compare_builds(second, first) if swapped else compare_builds(first, second)
+        growth = _growth(engine, where, comparison)
+    _write(comparison, growth, show_all=show_all, swapped=swapped, as_json=as_json)
 
 
-def _write(comparison: Comparison, *, show_all: bool, swapped: bool, as_json: bool) -> None:
+def _growth(engine: Engine, where: Where, comparison: Comparison) -> ImageGrowth | None:
+    before, after = comparison.before, comparison.after
+    if before.image is None or after.image is None or before.image.id == after.image.id:
+        return None
+    from buildprof.capture.image_growth import image_growth
+
+    return image_growth(engine, lambda: where.settings().data_dir, before, after)
+
+
+def _write(comparison: Comparison, growth: ImageGrowth | None, *, show_all: bool, swapped: bool, as_json: bool) -> None:
     from buildprof.analysis.compare import compare_document
+    from buildprof.analysis.growth_document import growth_document
     from buildprof.cli.difference import difference
+    from buildprof.cli.growth import growth_lines
     from buildprof.cli.lines import output_width, write_json, write_lines
 
     if as_json:
-        write_json(compare_document(comparison))
-    else:
-        write_lines(difference(comparison, time.time_ns(), output_width(), show_all=show_all, swapped=swapped))
+        image = None if growth is None else growth_document(growth)
+        write_json({**compare_document(comparison), "image_growth": image})
+        return
+    width = output_width()
+    lines = difference(comparison, time.time_ns(), width, show_all=show_all, swapped=swapped)
+    write_lines(lines + (growth_lines(growth, width) if growth is not None else []))

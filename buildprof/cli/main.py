@@ -17,7 +17,7 @@ from buildprof.cli.version_command import version_line
 from buildprof.model.text import clean
 
 COMMANDS = (
-    "agent", "builds", "show", "explain", "projects", "compare", "import", "doctor", "catalog", "version",
+    "agent", "builds", "show", "explain", "projects", "compare", "image", "import", "doctor", "catalog", "version",
 )  # fmt: skip
 EXAMPLES = ("buildprof agent", "buildprof show last", "buildprof builds --project shop --since 7d")
 EXIT_INTERRUPTED = 130

@@ -35,6 +35,7 @@ def delete_batch(connection: Connection, horizon_ns: int) -> tuple[int, bool]:
         (schema.dockerfiles, schema.dockerfiles.c.last_used_ns),
         (schema.recipes, schema.recipes.c.last_used_ns),
         (schema.lost_records, schema.lost_records.c.until_ns),
+        (schema.images, schema.images.c.analysed_ns),
     ):
         more |= _delete_rows(connection, table, seen, horizon_ns) == ROWS_AT_ONCE
     return len(keys), more

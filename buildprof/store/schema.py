@@ -191,6 +191,21 @@ lost_records = Table(
 )
 Index("lost_records_by_creation", lost_records.c.builder, lost_records.c.created_ns)
 
+# What was found in images. `document` is the JSON of `image`; the figures that lists need stand beside it.
+images = Table(
+    "images",
+    metadata,
+    Column("builder", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("analysed_ns", BigInteger, nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False),
+    Column("wasted_bytes", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("images_by_time", images.c.analysed_ns)
+
 # That a build's contributions are in `series`. Outlives the build: the engine may tell of it again after retention.
 counted_builds = Table(
     "counted_builds",
@@ -280,6 +295,7 @@ __all__ = [
     "dockerfiles",
     "engine_events",
     "explanations",
+    "images",
     "losses",
     "lost_records",
     "metadata",

@@ -61,6 +61,8 @@ class Statements:
     """A build's key."""
     insert_losses: str
     """A row of `losses`."""
+    upsert_image: str
+    """A row of `images`."""
     insert_lost: str
     """A row of `lost_records`, left out if there."""
     insert_counted: str
@@ -129,6 +131,7 @@ def compile_statements(dialect: Dialect) -> Statements:
             delete(losses).where(losses.c.build_key == bindparam("b_key", type_=losses.c.build_key.type))
         ),
         insert_losses=text(insert(losses)),
+        upsert_image=text(_upsert(dialect, schema.images)),
         insert_lost=text(_insert(dialect, schema.lost_records).on_conflict_do_nothing()),
         insert_counted=text(insert(counted)),
         add_series=text(_add_series(dialect)),

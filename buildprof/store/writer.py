@@ -13,6 +13,7 @@ from sqlalchemy import Column, Connection, Engine, select
 from buildprof.analysis.losses import losses
 from buildprof.model.build import Build, Status
 from buildprof.model.cache import CacheRecord
+from buildprof.model.document import Document
 from buildprof.model.events import EngineEvent
 from buildprof.model.explanation import Explanation
 from buildprof.model.explanation_document import explanation_document
@@ -200,6 +201,17 @@ class Writer:
                     )
                     return name
         raise AssertionError("candidates never end")
+
+    def save_image(
+        self, builder: str, document: Document, contributions: Sequence[Contribution], *, scope: str, at_ns: int
+    ) -> None:
+        """Store the document of an image in the place of an earlier one, and change the series of `scope`."""
+        names, sizes = ("id", "image"), ("stored_bytes", "wasted_bytes")
+        texts = [key_text(document[name]) for name in names]
+        row = (key_text(builder), *texts, at_ns, *(document[name] for name in sizes), dump_json(document))
+        with self._transaction() as connection:
+            connection.exec_driver_sql(self._statements.upsert_image, row)
+            self._add(connection, contributions, scope)
 
     def delete_older_than(self, horizon_ns: int) -> int:
         """Delete builds that started before a time, and events, Dockerfiles and step histories last seen before it.

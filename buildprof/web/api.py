@@ -13,7 +13,9 @@ from buildprof.analysis.sentences import told
 from buildprof.model.build import Build, Status
 from buildprof.model.document import build_document, project_document
 from buildprof.model.text import parse_since
+from buildprof.store.errors import Ambiguous, NotFound
 from buildprof.store.explanations import stored_explanation
+from buildprof.store.images import stored_image
 from buildprof.store.project_facts import list_projects
 from buildprof.store.queries import BuildFilter, find_build, list_builds
 from buildprof.web.openapi import DEFAULT_LIMIT, MAX_LIMIT
@@ -51,6 +53,16 @@ def explain_body(store: Engine, ref: str) -> bytes:
     return encode(told(explanation, build))
 
 
+def image_body(store: Engine, image: str) -> bytes:
+    """Make the document of an analysed image. Blocks; raises StoreError, and Problem where none, or several, are meant."""
+    try:
+        return encode(stored_image(store, image))
+    except NotFound:
+        raise Problem(404, "no analysed image is known by this name or id") from None
+    except Ambiguous:
+        raise Problem(400, "more than one image has an id that begins like this: give more of it") from None
+
+
 def projects_body(store: Engine) -> bytes:
     """Make `{"projects": [..]}`. Blocks; raises StoreError."""
     return encode({"projects": [project_document(facts) for facts in list_projects(store)]})
@@ -81,6 +93,13 @@ def parse_ref(ref: str) -> str:
     if not _is_plain(ref):
         raise Problem(404, "no build has this ref")
     return ref
+
+
+def parse_image(image: str) -> str:
+    """Check an image's name or id from a path. Raises Problem 404 for what cannot be one."""
+    if not _is_plain(image):
+        raise Problem(404, "no analysed image is known by this name or id")
+    return image
 
 
 def _is_plain(text: str) -> bool:

@@ -30,7 +30,9 @@ from buildprof.web.api import (
     builds_body,
     encode,
     explain_body,
+    image_body,
     parse_filter,
+    parse_image,
     parse_ref,
     projects_body,
 )
@@ -106,6 +108,7 @@ class _Endpoints:
             "/api/v1/builds/{ref}": self.build,
             "/api/v1/builds/{ref}/explain": self.explain,
             "/api/v1/projects": self.projects,
+            "/api/v1/images/{image:path}": self.image,
             "/api/v1/events": self.events,
             "/api/v1/openapi.json": self.openapi,
         }
@@ -141,6 +144,10 @@ class _Endpoints:
     async def explain(self, request: Request) -> Response:
         ref = parse_ref(request.path_params["ref"])
         return _json(await self._queries.run(lambda: explain_body(self._state.store, ref)))
+
+    async def image(self, request: Request) -> Response:
+        image = parse_image(request.path_params["image"])
+        return _json(await self._queries.run(lambda: image_body(self._state.store, image)))
 
     async def projects(self, _request: Request) -> Response:
         return _json(await self._queries.run(lambda: projects_body(self._state.store)))

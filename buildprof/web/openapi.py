@@ -65,6 +65,14 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(_REF,),
         problems=(400, 404, 503),
     ),
+    Operation(
+        "/api/v1/images/{image}",
+        "What an image is made of, and what of it nobody sees; 404 for one that was not analysed",
+        parameters=(
+            Parameter("image", "An image's name, with slashes as they are, or its id, or a prefix of it", _TEXT),
+        ),
+        problems=(400, 404, 503),
+    ),
     Operation("/api/v1/projects", "What is known of each project", problems=(503,)),
     Operation(
         "/api/v1/events",

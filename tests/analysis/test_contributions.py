@@ -15,6 +15,7 @@ from buildprof.analysis.contributions import (
     bucket_label,
     contributions,
     evictions,
+    image_contributions,
     instruction_label,
     label_value,
     layer_sizes,
@@ -343,6 +344,7 @@ def test_every_metric_that_the_store_feeds_is_contributed():
     steps = (a_step(layer=Layer("sha256:1", 1)),)
     build = a_build(*steps, image=Image("sha256:i", (), 100, 2), summary=summarize(steps))
     changes = [*contributions(build, LabelBudget()), *evictions("default", 0, 0)]
+    changes += image_contributions(10, 0.9, build, LabelBudget())
     assert {catalog_name(c) for c in changes} == {metric.name for metric in CATALOG if metric.fed_by == "store"}
 
 

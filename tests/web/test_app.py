@@ -18,7 +18,8 @@ from buildprof.model.document import build_document
 from buildprof.store.errors import StoreError
 from buildprof.web.app import create_app
 from buildprof.web.openapi import OPERATIONS
-from tests.web.conftest import a_build, an_explanation
+from tests.store.test_images import a_document
+from tests.web.conftest import SCOPE, a_build, an_explanation
 
 
 def assert_problem(response: httpx.Response, status: int) -> None:
@@ -249,13 +250,14 @@ async def test_the_api_document_tells_of_every_route_and_of_no_other(site):
     assert document["openapi"].startswith("3.1")
     assert document["paths"].keys() == {operation.path for operation in OPERATIONS}
     site.save(a_build(), an_explanation())
+    site.writer.save_image("default", a_document(image="shop"), [], scope=SCOPE, at_ns=1)
     for path, item in document["paths"].items():
-        response = await site.client.head(path.replace("{ref}", "last"))
+        response = await site.client.head(path.replace("{ref}", "last").replace("{image}", "shop"))
         assert response.status_code == 200
         (media_type,) = item["get"]["responses"]["200"]["content"]
         assert response.headers["content-type"].startswith(media_type)
         in_path = [p["name"] for p in item["get"]["parameters"] if p["in"] == "path"]
-        assert in_path == [name for name in ("ref",) if f"{{{name}}}" in path]
+        assert in_path == [name for name in ("ref", "image") if f"{{{name}}}" in path]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -95,6 +95,8 @@ CATALOG: tuple[Metric, ...] = (
     _gauge("last_build_cache_hits", "Steps of the last build that were served from the cache.", _TARGET),
     _gauge("image_size_bytes", "Size of the last image.", _TARGET, "bytes"),
     _gauge("image_layers", "File system layers of the last image.", _TARGET),
+    _gauge("image_wasted_bytes", "Bytes in layers of the last image that none of its files shows.", _TARGET, "bytes"),
+    _gauge("image_efficiency_ratio", "Share of the bytes in layers of the last image that its files show.", _TARGET),
     Metric(
         "layer_size_bytes",
         "gauge",

@@ -1,0 +1,76 @@
+"""Limits that an image has to keep, as a CI job sets them. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from buildprof.model.text import human_size
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?", re.ASCII)
+_POWERS = "kMGT"
+
+
+def parse_size(text: str) -> int:
+    """Bytes: `200MB` is 200,000,000 as docker counts, `200MiB` 200 times 1,048,576, a bare number bytes. ValueError else."""
+    match = _SIZE.fullmatch(text.strip()) if len(text) < 40 else None
+    if match is None:
+        raise ValueError("a size such as 200MB or 1.5GiB")
+    number, prefix, binary = match.groups()
+    power = _POWERS.index(prefix.replace("K", "k")) + 1 if prefix else 0
+    unit: int = (1024 if binary else 1000) ** power
+    return round(float(number) * unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How much an image may grow: by a share of the one before, or by bytes."""
+
+    share: float | None = None
+    bytes: int | None = None
+
+    def allows(self, before_bytes: int, after_bytes: int) -> bool:
+        """Whether the growth is within it."""
+        grown = after_bytes - before_bytes
+        return grown <= (before_bytes * self.share if self.share is not None else self.bytes or 0)
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g} %" if self.share is not None else human_size(self.bytes or 0)
+
+
+def parse_growth(text: str) -> Growth:
+    """`5%` or a size. ValueError for neither."""
+    head = text.strip().removesuffix("%").strip()
+    if text.strip().endswith("%"):
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", head, re.ASCII):
+            raise ValueError("a share such as 5%, or a size such as 10MB")
+        return Growth(share=float(head) / 100)
+    return Growth(bytes=parse_size(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The limits; None is no limit."""
+
+    max_size_bytes: int | None = None
+    min_efficiency: float | None = None
+    max_wasted_bytes: int | None = None
+    max_growth: Growth | None = None
+
+
+def broken_gates(
+    gates: Gates, *, size_bytes: int, wasted_bytes: int, efficiency: float, before_bytes: int | None
+) -> list[str]:
+    """A clause for each limit that an image does not keep. Growth is against `before_bytes`, None of a first image."""
+    found = []
+    if gates.max_size_bytes is not None and size_bytes > gates.max_size_bytes:
+        found.append(f"size {human_size(size_bytes)} is above {human_size(gates.max_size_bytes)}")
+    if gates.min_efficiency is not None and efficiency < gates.min_efficiency:
+        found.append(f"efficiency {efficiency:.4f} is below {gates.min_efficiency:g}")
+    if gates.max_wasted_bytes is not None and wasted_bytes > gates.max_wasted_bytes:
+        found.append(f"wasted {human_size(wasted_bytes)} is above {human_size(gates.max_wasted_bytes)}")
+    growth = gates.max_growth
+    if growth is not None and before_bytes is not None and not growth.allows(before_bytes, size_bytes):
+        grown = human_size(size_bytes - before_bytes)
+        found.append(f"growth of {grown} from {human_size(before_bytes)} is above {growth}")
+    return found

@@ -1,0 +1,41 @@
+"""What made the difference between the images of two builds: from what was kept of their layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from buildprof.analysis.growth import ImageGrowth, growth
+from buildprof.model.build import Build
+from buildprof.model.document import Document
+from buildprof.model.image import ImageLayer
+from buildprof.sources.layers.kept import FILE_NAME, KeptLayers
+from buildprof.store.images import image_of
+
+
+def image_growth(store: Engine, data_dir: Callable[[], Path], before: Build, after: Build) -> ImageGrowth | None:
+    """The growth from one build's image to the other's; None if one of them was not analysed, or is no longer kept.
+
+    `data_dir` is asked only if both were.
+    """
+    documents = [image_of(store, build) for build in (before, after)]
+    if documents[0] is None or documents[1] is None:
+        return None
+    kept = KeptLayers(data_dir() / FILE_NAME)
+    try:
+        earlier, later = (_layers(document, kept) for document in documents if document is not None)
+    finally:
+        kept.close()
+    return None if earlier is None or later is None else growth(earlier, later)
+
+
+def _layers(document: Document, kept: KeptLayers) -> list[ImageLayer] | None:
+    layers = []
+    for layer in document["layers"]:
+        files = kept.find(layer["digest"])
+        if files is None:
+            return None
+        layers.append(ImageLayer(layer["digest"], files, layer["command"], is_base=layer["base"]))
+    return layers

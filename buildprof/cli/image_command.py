@@ -1,0 +1,134 @@
+"""`buildprof image`: what an image is made of, and what of it nobody sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from buildprof.cli.documented import DocumentedCommand
+from buildprof.cli.failure import Answer
+from buildprof.cli.options import Where, json_option, where_options
+
+if TYPE_CHECKING:
+    from buildprof.analysis.gates import Growth
+    from buildprof.model.image import ImageReport
+
+
+class _Size(click.ParamType[int]):
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from buildprof.analysis.gates import parse_size
+
+        try:
+            return value if isinstance(value, int) else parse_size(str(value))
+        except ValueError as error:
+            self.fail(f"use {error}", param, ctx)
+
+
+class _Growth(click.ParamType["Growth"]):
+    name = "growth"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Growth:
+        from buildprof.analysis.gates import parse_growth
+
+        try:
+            return parse_growth(str(value))
+        except ValueError as error:
+            self.fail(f"use {error}", param, ctx)
+
+
+@click.command(
+    "image",
+    cls=DocumentedCommand,
+    examples=(
+        "buildprof image shop-web",
+        "buildprof image shop-web --max-size 200MB --min-efficiency 0.95",
+        "docker save shop-web | buildprof image -",
+        "buildprof image ./oci-layout --json",
+    ),
+)
+@click.argument("image")
+@click.option("--max-size", type=_Size(), metavar="SIZE", help="Exit with 1 if the image is larger.")
+@click.option("--min-efficiency", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit with 1 if it is lower.")
+@click.option("--max-wasted", type=_Size(), metavar="SIZE", help="Exit with 1 if more is wasted.")
+@click.option("--max-growth", type=_Growth(), metavar="SHARE", help="Exit with 1 if it grew more since the last build.")
+@click.option("--docker-host", metavar="URL", help="The engine: unix://, tcp:// or ssh://.")
+@click.option("--build", "build_ref", metavar="REF", hidden=True)
+@click.option("--background", is_flag=True, hidden=True)
+@where_options
+@json_option
+def command(  # noqa: PLR0913  # each is an option
+    *,
+    image: str,
+    max_size: int | None,
+    min_efficiency: float | None,
+    max_wasted: int | None,
+    max_growth: Growth | None,
+    docker_host: str | None,
+    build_ref: str | None,
+    background: bool,
+    where: Where,
+    as_json: bool,
+) -> None:
+    """Say what an image is made of, and what of it nobody sees.
+
+    IMAGE is an image of the engine, or the path of a `docker save` or OCI
+    archive or of an OCI directory (with a `/` in front or a `.`), or - for
+    such an archive on standard input. Wasted are bytes that a later layer
+    removes or replaces. Layers are read once: a rebuild costs its new ones.
+    """
+    from buildprof.analysis.gates import Gates, broken_gates
+    from buildprof.capture.background import Throttle, work_in_background
+    from buildprof.capture.image_report import Request, is_path, read_report
+
+    if background:
+        work_in_background()
+    settings = where.settings(for_engine=not is_path(image), docker_host=docker_host)
+    with _progress(quiet=background) as on_progress:
+        request = Request(image, build_ref or "", Throttle() if background else on_progress)
+        report, before_bytes = read_report(settings, request)
+    _write(report, as_json=as_json)
+    if max_growth is not None and before_bytes is None:
+        click.echo("buildprof: no earlier image of it is known: --max-growth was not checked", err=True)
+    analysis = report.analysis
+    broken = broken_gates(
+        Gates(max_size, min_efficiency, max_wasted, max_growth),
+        size_bytes=analysis.stored_bytes if report.size_bytes is None else report.size_bytes,
+        wasted_bytes=analysis.wasted_bytes,
+        efficiency=analysis.efficiency,
+        before_bytes=before_bytes,
+    )
+    if broken:
+        raise Answer(f"{report.image}: {'; '.join(broken)}")
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A count of what was read, drawn where there is a terminal, for reading that takes longer than a moment."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield lambda _size_bytes: None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    columns = (SpinnerColumn(), TextColumn("reading layers"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("layers", total=None)
+        yield lambda size_bytes: progress.advance(task, size_bytes)
+
+
+def _write(report: ImageReport, *, as_json: bool) -> None:
+    from buildprof.cli.image import image_lines
+    from buildprof.cli.lines import output_width, write_json, write_lines
+    from buildprof.model.image_document import image_document
+
+    if as_json:
+        write_json(image_document(report))
+    else:
+        write_lines(image_lines(report, output_width()))
