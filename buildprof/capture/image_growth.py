@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from buildprof.analysis.growth import ImageGrowth, growth
+from buildprof.analysis.image import TooDeepError
 from buildprof.model.build import Build
 from buildprof.model.document import Document
 from buildprof.model.image import ImageLayer
@@ -28,7 +29,12 @@ def image_growth(store: Engine, data_dir: Callable[[], Path], before: Build, aft
         earlier, later = (_layers(document, kept) for document in documents if document is not None)
     finally:
         kept.close()
-    return None if earlier is None or later is None else growth(earlier, later)
+    if earlier is None or later is None:
+        return None
+    try:
+        return growth(earlier, later)
+    except TooDeepError:
+        return None
 
 
 def _layers(document: Document, kept: KeptLayers) -> list[ImageLayer] | None:

@@ -14,6 +14,8 @@ from buildprof.cli.options import Where, json_option, where_options
 
 if TYPE_CHECKING:
     from buildprof.analysis.gates import Growth
+    from buildprof.config import Settings
+    from buildprof.model.build import Build
     from buildprof.model.image import ImageReport
 
 
@@ -83,14 +85,15 @@ def command(  # noqa: PLR0913  # each is an option
     """
     from buildprof.analysis.gates import Gates, broken_gates
     from buildprof.capture.background import Throttle, work_in_background
-    from buildprof.capture.image_report import Request, is_path, read_report
+    from buildprof.capture.image_report import is_path, make_report, read_image
 
     if background:
         work_in_background()
     settings = where.settings(for_engine=not is_path(image), docker_host=docker_host)
     with _progress(quiet=background) as on_progress:
-        request = Request(image, build_ref or "", Throttle() if background else on_progress)
-        report, before_bytes = read_report(settings, request)
+        found, size_bytes = read_image(settings, image, Throttle() if background else on_progress)
+    build, before_bytes = _made_by(settings, found.id, build_ref)
+    report = make_report(settings, image, found, size_bytes, build)
     _write(report, as_json=as_json)
     if max_growth is not None and before_bytes is None:
         click.echo("buildprof: no earlier image of it is known: --max-growth was not checked", err=True)
@@ -104,6 +107,18 @@ def command(  # noqa: PLR0913  # each is an option
     )
     if broken:
         raise Answer(f"{report.image}: {'; '.join(broken)}")
+
+
+def _made_by(settings: Settings, image_id: str, ref: str | None) -> tuple[Build | None, int | None]:
+    """The build of an image, and the size of the image before. What it takes to ask is not loaded where no store is."""
+    from buildprof.store_location import sqlite_file
+
+    file = sqlite_file(settings.store_url)
+    if file is not None and not file.exists():
+        return None, None
+    from buildprof.capture.image_build import build_of
+
+    return build_of(settings.store_url, image_id, ref)
 
 
 @contextmanager

@@ -109,8 +109,8 @@ class LayerFilesBuilder:
 
     def __init__(self) -> None:
         self._kinds, self._sizes, self._contents = bytearray(), array("Q"), bytearray()
-        self._paths: list[bytes] = []
-        self._targets: list[bytes] = []
+        self._paths, self._targets = bytearray(), bytearray()
+        """Each with a NUL behind it."""
 
     def __len__(self) -> int:
         return len(self._kinds)
@@ -120,19 +120,19 @@ class LayerFilesBuilder:
         if b"\0" in entry.path or b"\0" in entry.target:
             raise ValueError("a NUL in a path")
         self._kinds.append(entry.kind)
-        self._paths.append(entry.path)
+        self._paths += entry.path + b"\0"
         if entry.kind is EntryKind.FILE:
             self._sizes.append(entry.size_bytes)
             self._contents += entry.content
         elif entry.kind in (EntryKind.SYMLINK, EntryKind.HARD_LINK):
-            self._targets.append(entry.target)
+            self._targets += entry.target + b"\0"
 
     def build(self) -> LayerFiles:
         """What was added."""
         return LayerFiles(
             bytes(self._kinds),
-            b"\0".join(self._paths),
+            bytes(self._paths[:-1]),
             self._sizes.tobytes(),
             bytes(self._contents),
-            b"\0".join(self._targets),
+            bytes(self._targets[:-1]),
         )

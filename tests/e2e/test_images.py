@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.e2e.agents import build, buildprof, ended, eventually, project
+from tests.e2e.agents import build, buildprof, ended, eventually, named, project
 
 DOCKERFILE = """FROM base
 RUN mkdir -p /srv/cache && head -c 300000 /dev/urandom > /srv/cache/big && echo kept > /srv/kept
@@ -129,3 +129,17 @@ def test_an_agent_that_is_told_not_to_looks_at_no_image(engine_28, agent_on, tmp
     ended(agent, build(engine_28, other, "-t", "e2e-private"))
     assert agent.get("/api/v1/images/e2e-private")[0] == 404
     assert not (agent.data_dir / "layers.db").exists()
+
+
+def test_the_image_of_a_classic_build_is_tied_to_its_steps(any_engine, shared_agent, tmp_path):
+    agent = shared_agent(any_engine)
+    context = project(tmp_path / "classic", DOCKERFILE, app=str(tmp_path))
+    any_engine.docker("build", "--network=host", "-t", "e2e-image-classic", ".", cwd=context, DOCKER_BUILDKIT="0")
+
+    document = analysed(agent, "e2e-image-classic")
+
+    (made,) = named(agent, "e2e-image-classic")
+    steps = {step["id"]: step for step in agent.build(made["ref"])["steps"]}
+    tied = [layer["step"] and steps[layer["step"]["step_id"]]["instruction"] for layer in document["layers"]]
+    assert tied == [None, "RUN", "RUN", "COPY"]
+    assert document["own_wasted_bytes"] == 300_005

@@ -21,17 +21,10 @@ from typing import BinaryIO
 
 from buildprof.model.image import ImageLayer
 from buildprof.model.layer_files import LayerFiles
-from buildprof.sources.layers.decompress import (
-    CHUNK_BYTES,
-    MAGIC_BYTES,
-    Compression,
-    PeekableStream,
-    Readable,
-    compression_of,
-    open_decompressed,
-)
+from buildprof.sources.layers.decompress import MAGIC_BYTES, Compression, compression_of, open_decompressed
 from buildprof.sources.layers.errors import LayerError, LayerLimitError
 from buildprof.sources.layers.manifests import ImageDescription, describe_images
+from buildprof.sources.layers.streams import CHUNK_BYTES, Counter, FileSlice, HashedStream, PeekableStream, Readable
 from buildprof.sources.layers.tar import DEFAULT_LIMITS, Limits, read_layer
 from buildprof.sources.layers.tar_reader import BLOCK_BYTES, Member, TarReader, is_tar
 
@@ -81,7 +74,7 @@ def read_archive(  # noqa: PLR0913  # what is read, and how
     Raises LayerError in one line: no archive of images, cut off, damaged, a layer that does not match its digest;
     LayerLimitError beyond the limits. OSError if the path cannot be read.
     """
-    counted = _Counted(on_progress)
+    counted = Counter(on_progress)
     layers = _Layers(known, limits)
     if not isinstance(source, Path):
         return _of_stream(source, layers, counted, name, platform)
@@ -95,7 +88,7 @@ def read_archive(  # noqa: PLR0913  # what is read, and how
 
 
 def _of_stream(
-    stream: Readable, layers: _Layers, counted: _Counted, name: str | None, platform: str | None
+    stream: Readable, layers: _Layers, counted: Counter, name: str | None, platform: str | None
 ) -> tuple[ArchivedImage, ...]:
     contents = _StreamedContents(layers)
     contents.read(open_decompressed(counted.of(stream), layers.limits.unpacked_bytes))
@@ -147,10 +140,10 @@ class _Layers:
 
     def read(self, stream: Readable, member: str) -> _Layer:
         """Read one, and compare it with the digest in its name. What it is wrong with is kept for who needs it."""
-        packed = _Hashed(stream)
+        packed = HashedStream(stream)
         unpacked = open_decompressed(packed, self.limits.unpacked_bytes)
         is_packed = unpacked.compression is not Compression.NONE
-        plain = _Hashed(unpacked) if is_packed else packed
+        plain = HashedStream(unpacked) if is_packed else packed
         files, error = LayerFiles(), None
         try:
             files = read_layer(plain if is_packed else unpacked, self.limits)
@@ -224,7 +217,7 @@ _Opener = Callable[[str], AbstractContextManager[tuple[Readable, int] | None]]
 class _StoredContents:
     """What a file or a directory has, read when it is asked for."""
 
-    def __init__(self, opener: _Opener, layers: _Layers, counted: _Counted) -> None:
+    def __init__(self, opener: _Opener, layers: _Layers, counted: Counter) -> None:
         self._open = opener
         self._reader = layers
         self._counted = counted
@@ -307,7 +300,7 @@ def _opener_of_file(file: BinaryIO) -> _Opener:
             yield None
             return
         file.seek(place[0])
-        yield _Slice(file, place[1]), place[1]
+        yield FileSlice(file, place[1]), place[1]
 
     return open_member
 
@@ -354,63 +347,3 @@ def _check_name(member: str, digest: str) -> None:
 
 def _all_of(stream: Readable) -> bytes:
     return b"".join(iter(lambda: stream.read(CHUNK_BYTES), b""))
-
-
-class _Hashed:
-    """A stream that hashes and counts what passes."""
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-        self._state = hashlib.sha256()
-        self.size_bytes = 0
-
-    def read(self, size_bytes: int) -> bytes:
-        chunk = self._stream.read(size_bytes)
-        self._state.update(chunk)
-        self.size_bytes += len(chunk)
-        return chunk
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._state.hexdigest()}"
-
-
-class _Slice:
-    """A part of a file, from where it stands."""
-
-    def __init__(self, file: BinaryIO, size_bytes: int) -> None:
-        self._file = file
-        self._left_bytes = size_bytes
-
-    def read(self, size_bytes: int) -> bytes:
-        chunk = self._file.read(min(size_bytes, self._left_bytes))
-        if not chunk and size_bytes and self._left_bytes:
-            raise LayerError("the archive is cut off")
-        self._left_bytes -= len(chunk)
-        return chunk
-
-
-class _Counted:
-    """Tells how many bytes are done."""
-
-    def __init__(self, on_progress: Progress) -> None:
-        self._tell = on_progress
-        self._done_bytes = 0
-
-    def add(self, size_bytes: int) -> None:
-        self._done_bytes += size_bytes
-        self._tell(self._done_bytes)
-
-    def of(self, stream: Readable) -> Readable:
-        return _CountedStream(stream, self)
-
-
-@dataclass(frozen=True, slots=True)
-class _CountedStream:
-    stream: Readable
-    counted: _Counted
-
-    def read(self, size_bytes: int, /) -> bytes:
-        chunk = self.stream.read(size_bytes)
-        self.counted.add(len(chunk))
-        return chunk

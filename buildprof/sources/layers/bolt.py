@@ -49,6 +49,7 @@ class Bucket:
     _pages: _Pages
     _root: int
     _inline: bytes = b""
+    _depth: int = 0
 
     def items(self) -> Iterator[tuple[bytes, bytes | Bucket]]:
         """All of it, by key. BoltError if the file is damaged."""
@@ -103,7 +104,9 @@ class Bucket:
         inline = b"" if root else value[_BUCKET.size :]
         if inline and len(inline) < _PAGE_HEADER.size:
             raise BoltError("a bucket is cut off")
-        return Bucket(self._pages, root, inline)
+        if self._depth == _MAX_DEPTH:
+            raise BoltError("its buckets lie too deep")
+        return Bucket(self._pages, root, inline, self._depth + 1)
 
 
 def read_bolt(path: str | bytes | os.PathLike[str], read: Callable[[Bucket], _T]) -> _T:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import zlib
 from enum import StrEnum
-from typing import IO, Protocol, cast
+from typing import IO, cast
 
 import zstandard
 
 from buildprof.model.text import clean, human_size
 from buildprof.sources.layers.errors import LayerError, LayerLimitError
+from buildprof.sources.layers.streams import PeekableStream, Readable
 
-CHUNK_BYTES = 1 << 20
 MAGIC_BYTES = 6
 
 _PACKED_CHUNK_BYTES = 1 << 16
 # What the zstd command line takes without being told to; a frame may ask for 2 GiB (RFC 8878, 3.1.1.1.2).
 _MAX_WINDOW_BYTES = 1 << 27
-
-
-class Readable(Protocol):
-    """A file, a pipe, an HTTP response: `read` gives `size_bytes` or fewer, b"" only at the end."""
-
-    def read(self, size_bytes: int, /) -> bytes:
-        """The next bytes."""
 
 
 class Compression(StrEnum):
@@ -42,29 +35,6 @@ def compression_of(head: bytes) -> Compression:
     if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
         return Compression.ZSTD
     return Compression.OTHER if head.startswith((b"\xfd7zXZ\0", b"BZh")) else Compression.NONE
-
-
-class PeekableStream:
-    """A stream whose first bytes can be looked at before they are read."""
-
-    __slots__ = ("_head", "_stream")
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-        self._head = b""
-
-    def peek(self, size_bytes: int) -> bytes:
-        """The next `size_bytes`, fewer only where the stream ends; nothing is consumed."""
-        while len(self._head) < size_bytes and (chunk := self._stream.read(CHUNK_BYTES)):
-            self._head += chunk
-        return self._head[:size_bytes]
-
-    def read(self, size_bytes: int) -> bytes:
-        """The next bytes."""
-        if not self._head:
-            return self._stream.read(size_bytes)
-        chunk, self._head = self._head[:size_bytes], self._head[size_bytes:]
-        return chunk
 
 
 class UnpackedStream:

@@ -42,13 +42,13 @@ def layer_directories(
         return {}
     graph = _part(inspect, "GraphDriver")
     found: list[bytes] | None = None
-    with suppress(OSError, BoltError, ValueError):  # the last for what can be no path
+    with suppress(OSError, ValueError):  # the last for what can be no path
         match graph.get("Name") or driver:  # the Engine API has no GraphDriver from 1.52 on with containerd's store
             case "overlay2":
                 found = _of_overlay2(_part(graph, "Data"), root)
             case "overlayfs":
-                own = root / "containerd" / "daemon" / _SNAPSHOTTER
-                found = _of_snapshotter(digests, own if own.is_dir() else Path(system_containerd) / _SNAPSHOTTER)
+                homes = (root / "containerd" / "daemon" / _SNAPSHOTTER, Path(system_containerd) / _SNAPSHOTTER)
+                found = next(filter(None, (_of_snapshotter(digests, home) for home in homes)), None)
         if found is not None and len(found) == len(digests) and all(map(_is_readable, found)):
             return dict(zip(digests, found, strict=True))
     return None
@@ -80,7 +80,10 @@ def _of_snapshotter(digests: Sequence[str], home: Path) -> list[bytes] | None:
     """The lowest first; None unless the snapshotter has all of them."""
     chain = [chain_id.encode() for chain_id in chain_ids(digests)]
     wanted = frozenset(chain)
-    numbers = read_bolt(bytes(home / "metadata.db"), lambda root: _numbers(root, wanted))
+    try:
+        numbers = read_bolt(home / "metadata.db", lambda root: _numbers(root, wanted))
+    except (OSError, BoltError):
+        return None
     if not wanted <= numbers.keys():
         return None
     return [bytes(home / "snapshots" / str(numbers[chain_id]) / "fs") for chain_id in chain]

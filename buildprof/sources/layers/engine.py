@@ -21,6 +21,7 @@ from buildprof.sources.layers.directories import layer_directories
 from buildprof.sources.layers.errors import LayerError
 from buildprof.sources.layers.kept import KeptLayers
 from buildprof.sources.layers.scan import CannotReadDirectoryError, scan_layer
+from buildprof.sources.layers.streams import Increments
 
 STREAM_TIMEOUT_SECONDS = 600
 """How long an engine may think before it sends a part of an image: it packs what is not packed."""
@@ -95,7 +96,7 @@ def _from_directories(
         files = kept.find(digest)
         if files is None:
             try:
-                files = scan_layer(directory, on_progress)
+                files = scan_layer(directory, Increments(on_progress))
             except CannotReadDirectoryError:
                 return None
             kept.keep(digest, files)

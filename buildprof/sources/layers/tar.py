@@ -8,8 +8,8 @@ from xxhash import xxh3_128
 
 from buildprof.model.layer_files import EntryKind, LayerEntry, LayerFiles, LayerFilesBuilder
 from buildprof.model.text import clean, human_size
-from buildprof.sources.layers.decompress import CHUNK_BYTES, Readable
 from buildprof.sources.layers.errors import LayerError, LayerLimitError
+from buildprof.sources.layers.streams import CHUNK_BYTES, Readable
 from buildprof.sources.layers.tar_reader import Segments, TarReader
 
 MAX_PATH_BYTES = 4096

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from xxhash import xxh3_128, xxh3_128_digest
 
-from buildprof.sources.layers.decompress import CHUNK_BYTES, Readable
 from buildprof.sources.layers.errors import LayerError, LayerLimitError
+from buildprof.sources.layers.streams import CHUNK_BYTES, Readable
 
 BLOCK_BYTES = 512
 _MAX_EXTENSION_BYTES = 1 << 20

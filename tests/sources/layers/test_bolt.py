@@ -176,6 +176,14 @@ def test_pages_that_lead_in_a_circle_are_an_error(tmp_path: Path):
         read_bolt(write(tmp_path, content), tree_of)
 
 
+def test_buckets_that_lead_in_a_circle_are_an_error(tmp_path: Path):
+    content = bytearray(BoltFile({b"a": {b"b": b"x" * 200}}).content())
+    root = len(content) - 512
+    content[root + 16 + 16 + 1 : root + 16 + 16 + 1 + 8] = pack("=Q", root // 512)
+    with pytest.raises(BoltError, match="buckets lie too deep"):
+        read_bolt(write(tmp_path, content), tree_of)
+
+
 def test_a_page_whose_values_overlap_is_no_way_to_fill_the_memory(tmp_path: Path):
     content = bytearray(BoltFile({b"a": b"x" * 100_000, b"b": b"y" * 100_000}).content())
     leaf = 3 * 512

@@ -4,17 +4,14 @@ import tracemalloc
 
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from buildprof.sources.layers.decompress import (
-    CHUNK_BYTES,
     Compression,
-    PeekableStream,
     compression_of,
     open_decompressed,
 )
 from buildprof.sources.layers.errors import LayerError, LayerLimitError
+from buildprof.sources.layers.streams import CHUNK_BYTES
 
 PLENTY = 1 << 40
 CONTENT = bytes(range(256)) * 20_000
@@ -118,17 +115,3 @@ def test_a_bomb_is_stopped_at_the_limit_within_a_few_chunks_of_memory(pack):
     finally:
         tracemalloc.stop()
     assert peak < 8 << 20
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=3000), st.lists(st.integers(1, 700), min_size=1, max_size=5))
-def test_what_was_looked_at_is_read_again(content: bytes, sizes: list[int]):
-    stream = PeekableStream(io.BytesIO(content))
-    read = b""
-    for size_bytes in sizes:
-        assert stream.peek(size_bytes) == content[len(read) : len(read) + size_bytes]
-        read += stream.read(size_bytes)
-        assert content.startswith(read)
-    while chunk := stream.read(100):
-        read += chunk
-    assert read == content

@@ -161,6 +161,15 @@ def test_a_snapshotter_s_directories_are_found_by_chain_id(tmp_path: Path, has_o
     }
 
 
+def test_what_an_engine_s_earlier_containerd_left_hides_nothing(tmp_path: Path):
+    snapshotter(tmp_path / "docker/containerd/daemon", {f"moby/1/{DIGESTS[1]}": (1, 3)})
+    snapshotter(tmp_path / "containerd", {f"moby/2/{DIGESTS[0]}": (2, 3)})
+    found = layer_directories(
+        of_snapshotter(DIGESTS[:1]), str(tmp_path / "docker"), system_containerd=str(tmp_path / "containerd")
+    )
+    assert found == {DIGESTS[0]: os.fsencode(tmp_path / "containerd" / SNAPSHOTTER / "snapshots/2/fs")}
+
+
 def test_an_engine_that_names_no_driver_with_its_images_names_it_of_itself(tmp_path: Path):
     snapshotter(tmp_path / "containerd/daemon", {f"moby/1/{DIGESTS[0]}": (1, 3)})
     inspect = {"RootFS": {"Layers": DIGESTS[:1]}}
