@@ -62,7 +62,13 @@ def sqlite_file(database_url: str) -> Path | None:
 
 
 def plain_store_url(flags: Mapping[str, object]) -> str | None:
-    """The store's URL where only flags, the environment and defaults tell it, and all they tell is good.
+    """The store's URL by `plain_place`."""
+    place = plain_place(flags)
+    return None if place is None else place[1]
+
+
+def plain_place(flags: Mapping[str, object]) -> tuple[Path, str] | None:
+    """The data directory and the store's URL where only flags, the environment and defaults tell them, and all is good.
 
     None if there is a configuration file, another setting in the environment, or something wrong: then the settings
     have to be read in full, to find what holds or what to complain about.
@@ -74,6 +80,6 @@ def plain_store_url(flags: Mapping[str, object]) -> str | None:
     chosen = {key: str(flags.get(key) or os.environ.get(variable) or "") for key, variable in own.items()}
     try:
         data_dir = checked_data_dir(Path(chosen["data_dir"]) if chosen["data_dir"] else default_data_dir())
-        return store_url(checked_database_url(chosen["database_url"]), data_dir)
+        return data_dir, store_url(checked_database_url(chosen["database_url"]), data_dir)
     except (ValueError, OSError, RuntimeError):
         return None

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
+from struct import iter_unpack
 
 from buildprof.model.image import ImageAnalysis, ImageLayer, LayerSummary, Waste, WasteKind
 from buildprof.model.layer_files import CONTENT_BYTES, UNKNOWN_CONTENT, EntryKind, LayerFiles
@@ -307,10 +309,13 @@ def _files(stack: Stack, index: int, layer: ImageLayer, chosen: bytes | bytearra
 
 def _duplicates(stack: Stack, layers: Sequence[ImageLayer]) -> Iterator[_Found]:
     """All but the first of the visible files that have the same bytes, in the order of layers and paths."""
-    repeated = _repeated_contents(stack)
-    chosen = bytearray(len(stack.sizes))
-    for number, size_bytes in enumerate(stack.sizes if repeated else ()):
-        chosen[number] = size_bytes > 0 and stack.names[number] > 0 and stack.content(number) in repeated
+    digests = [digest for (digest,) in iter_unpack(f"{CONTENT_BYTES}s", stack.contents)]
+    counts = Counter(compress(digests, stack.names))
+    repeated = {digest for digest, count in counts.items() if count > 1} - {UNKNOWN_CONTENT}
+    chosen = bytearray(map(repeated.__contains__, digests))
+    del digests, counts  # of a million files they take as much as all else
+    for number in compress(range(len(chosen)), bytes(chosen)):
+        chosen[number] = stack.sizes[number] > 0 and stack.names[number] > 0
     first: dict[tuple[bytes | None, int], bytes] = {}
     for index, layer in enumerate(layers):
         for path, number in sorted((path, number) for number, path in _files(stack, index, layer, chosen)):
@@ -319,20 +324,6 @@ def _duplicates(stack: Stack, layers: Sequence[ImageLayer]) -> Iterator[_Found]:
                 yield -stack.sizes[number], index, path, index, first[key]
             else:
                 first[key] = path
-
-
-def _repeated_contents(stack: Stack) -> set[bytes]:
-    """The digests that more than one visible file has."""
-    once: set[bytes] = set()
-    repeated: set[bytes] = set()
-    contents = stack.contents
-    digests = (contents[at : at + CONTENT_BYTES] for at in range(0, len(contents), CONTENT_BYTES))
-    for digest in compress(digests, stack.names):
-        if digest in once:
-            repeated.add(digest)
-        else:
-            once.add(digest)
-    return repeated - {UNKNOWN_CONTENT}
 
 
 def _keep_largest(found: list[_Found], one: _Found) -> None:

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildprof.analysis.image import TooDeepError, analyse
 from buildprof.analysis.image_steps import base_layers, steps_of_layers
 from buildprof.assembly.redact import make_redactor
-from buildprof.config import Settings
 from buildprof.data_dir import redaction_key
 from buildprof.model.build import Build
 from buildprof.model.image import ImageLayer, ImageReport
 from buildprof.sources.endpoint import parse_endpoint
 from buildprof.sources.layers.archive import ArchivedImage, read_archive
-from buildprof.sources.layers.engine import NoImageError, read_engine_image
+from buildprof.sources.layers.engine import Reading, read_engine_image
 from buildprof.sources.layers.errors import LayerError
+from buildprof.sources.layers.image_api import NoImageError
 from buildprof.sources.layers.kept import FILE_NAME, KeptLayers
 from buildprof.sources.layers.streams import Increments
 
 STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where images, and what is known of them, are: the engine, the data directory, the store; and what is redacted.
+
+    The fields are as in the place.
+    """
+
+    docker_host: str
+    docker_cert_dir: Path | None
+    data_dir: Path
+    store_url: str
+    redact: tuple[str, ...] = ()
+    allow_build_args: tuple[str, ...] = ()
 
 
 def is_path(image: str) -> bool:
@@ -29,35 +44,33 @@ def is_path(image: str) -> bool:
     return image == STDIN or image.startswith(("/", "./", "../", "~/")) or image in (".", "..")
 
 
-def read_image(settings: Settings, image: str, on_progress: Callable[[int], None]) -> tuple[ArchivedImage, int | None]:
+def read_image(place: Place, image: str, reading: Reading) -> tuple[ArchivedImage, int | None]:
     """An image of the engine, an archive or a directory, with its layers, and its size in bytes as the engine counts it.
-
-    `on_progress` is told bytes as they are read.
 
     Raises:
         NoImageError: there is no such image.
         LayerError: it is damaged, or no image.
         EndpointError: the engine cannot be reached.
     """
-    kept = KeptLayers(settings.data_dir / FILE_NAME if settings.data_dir.is_dir() else None)
+    kept = KeptLayers(place.data_dir / FILE_NAME if place.data_dir.is_dir() else None)
     try:
         if is_path(image):
-            return _read_archive(image, kept, on_progress), None
-        endpoint = parse_endpoint(settings.docker_host, settings.docker_cert_dir)
-        return read_engine_image(endpoint, image, kept, on_progress)
+            return _read_archive(image, kept, reading.on_progress), None
+        endpoint = parse_endpoint(place.docker_host, place.docker_cert_dir)
+        return read_engine_image(endpoint, image, kept, reading)
     finally:
         kept.close()
 
 
 def make_report(
-    settings: Settings, name: str, found: ArchivedImage, size_bytes: int | None, build: Build | None
+    place: Place, name: str, found: ArchivedImage, size_bytes: int | None, build: Build | None
 ) -> ImageReport:
     """The layers tied and analysed, without secrets. `name` is what it was asked for as.
 
     LayerError if it is too deep to be laid together.
     """
-    key = redaction_key(settings.data_dir) if settings.data_dir.is_dir() else bytes(32)
-    redact = make_redactor(key, settings.redact, settings.allow_build_args).text
+    key = redaction_key(place.data_dir) if place.data_dir.is_dir() else bytes(32)
+    redact = make_redactor(key, place.redact, place.allow_build_args).text
     steps = steps_of_layers(build, [(layer.digest,) for layer in found.layers]) if build is not None else ()
     base = base_layers(steps)
     layers: Sequence[ImageLayer] = [

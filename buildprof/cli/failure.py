@@ -21,7 +21,7 @@ _EXIT_CODES = {
     "buildprof.data_dir.AlreadyRunningError": EXIT_UNREACHABLE,
     "buildprof.sources.import_file.ImportFormatError": EXIT_USAGE,
     "buildprof.sources.layers.errors.LayerError": EXIT_USAGE,
-    "buildprof.sources.layers.engine.NoImageError": EXIT_NO,
+    "buildprof.sources.layers.image_api.NoImageError": EXIT_NO,
     "buildprof.capture.imported.NoBuildError": EXIT_NO,
     "buildprof.web.server.ListenError": EXIT_USAGE,
 }

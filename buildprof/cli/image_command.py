@@ -14,9 +14,12 @@ from buildprof.cli.options import Where, json_option, where_options
 
 if TYPE_CHECKING:
     from buildprof.analysis.gates import Growth
-    from buildprof.config import Settings
+    from buildprof.capture.image_report import Place
     from buildprof.model.build import Build
     from buildprof.model.image import ImageReport
+
+
+_MAX_PROCESSES = 4
 
 
 class _Size(click.ParamType[int]):
@@ -86,14 +89,16 @@ def command(  # noqa: PLR0913  # each is an option
     from buildprof.analysis.gates import Gates, broken_gates
     from buildprof.capture.background import Throttle, work_in_background
     from buildprof.capture.image_report import is_path, make_report, read_image
+    from buildprof.sources.layers.engine import Reading
 
     if background:
         work_in_background()
-    settings = where.settings(for_engine=not is_path(image), docker_host=docker_host)
+    place = _place(where, docker_host, needs_engine=not is_path(image))
     with _progress(quiet=background) as on_progress:
-        found, size_bytes = read_image(settings, image, Throttle() if background else on_progress)
-    build, before_bytes = _made_by(settings, found.id, build_ref)
-    report = make_report(settings, image, found, size_bytes, build)
+        reading = Reading(Throttle()) if background else Reading(on_progress, _processes())
+        found, size_bytes = read_image(place, image, reading)
+    build, before_bytes = _made_by(place, found.id, build_ref)
+    report = make_report(place, image, found, size_bytes, build)
     _write(report, as_json=as_json)
     if max_growth is not None and before_bytes is None:
         click.echo("buildprof: no earlier image of it is known: --max-growth was not checked", err=True)
@@ -109,16 +114,42 @@ def command(  # noqa: PLR0913  # each is an option
         raise Answer(f"{report.image}: {'; '.join(broken)}")
 
 
-def _made_by(settings: Settings, image_id: str, ref: str | None) -> tuple[Build | None, int | None]:
+def _processes() -> int:
+    import os
+
+    return min(os.cpu_count() or 1, _MAX_PROCESSES)
+
+
+def _place(where: Where, docker_host: str | None, *, needs_engine: bool) -> Place:
+    """By the short way where there is one: to read all settings takes as long as a rebuilt image."""
+    import os
+
+    from buildprof.capture.image_report import Place
+    from buildprof.docker_context import DEFAULT_SOCKET, ContextError, active_docker_host
+    from buildprof.store_location import home
+
+    if (plain := where.plain_place()) is not None:
+        try:
+            host = docker_host or (active_docker_host(os.environ, home()).url if needs_engine else DEFAULT_SOCKET)
+        except ContextError:
+            host = ""
+        if host.startswith("unix:///"):
+            return Place(host, None, *plain)
+    settings = where.settings(for_engine=needs_engine, docker_host=docker_host)
+    where_it_is = (settings.docker_host, settings.docker_cert_dir, settings.data_dir, settings.store_url)
+    return Place(*where_it_is, settings.redact, settings.allow_build_args)
+
+
+def _made_by(place: Place, image_id: str, ref: str | None) -> tuple[Build | None, int | None]:
     """The build of an image, and the size of the image before. What it takes to ask is not loaded where no store is."""
     from buildprof.store_location import sqlite_file
 
-    file = sqlite_file(settings.store_url)
+    file = sqlite_file(place.store_url)
     if file is not None and not file.exists():
         return None, None
     from buildprof.capture.image_build import build_of
 
-    return build_of(settings.store_url, image_id, ref)
+    return build_of(place.store_url, image_id, ref)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buildprof.model.text import parse_since
-from buildprof.store_location import plain_store_url
+from buildprof.store_location import plain_place, plain_store_url
 
 if TYPE_CHECKING:
     from buildprof.config import Settings
@@ -42,6 +42,12 @@ class Where:
             if url is not None:
                 return url
         return self.settings().store_url
+
+    def plain_place(self) -> tuple[Path, str] | None:
+        """The data directory and the store's URL by the short way; None if all settings have to be read."""
+        if self.config_file is not None:
+            return None
+        return plain_place({"data_dir": self.data_dir, "database_url": self.database_url})
 
     def settings(self, *, for_engine: bool = False, **flags: object) -> Settings:
         """All settings, with these flags first.

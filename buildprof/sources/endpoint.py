@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import ssl
@@ -11,7 +10,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import asyncio
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MAX_URL_CHARS = 1_000
@@ -81,6 +84,8 @@ async def open_transport(endpoint: Endpoint, protocol_factory: Callable[[], asyn
     Raises:
         EndpointError: nothing listens there, or it may not be opened.
     """
+    import asyncio  # noqa: PLC0415 - 20 ms for those who only ask where an engine is
+
     loop = asyncio.get_running_loop()
     parts = urlsplit(endpoint.url)
     try:

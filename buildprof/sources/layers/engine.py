@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from typing import Any
-
-import docker
-import requests
-from docker.errors import DockerException, NotFound
+from dataclasses import dataclass
 
 from buildprof.assembly.history_text import layer_command
 from buildprof.model.image import ImageLayer
 from buildprof.model.layer_files import LayerFiles
 from buildprof.model.text import clean
-from buildprof.sources.docker_sdk import as_endpoint_error, connect_sdk
+from buildprof.sources.docker_socket import NoAnswerError, NotThereError
 from buildprof.sources.endpoint import Endpoint
 from buildprof.sources.layers.archive import ArchivedImage, read_archive
 from buildprof.sources.layers.directories import layer_directories
 from buildprof.sources.layers.errors import LayerError
+from buildprof.sources.layers.image_api import ImageApi, NoImageError, image_api
 from buildprof.sources.layers.kept import KeptLayers
 from buildprof.sources.layers.scan import CannotReadDirectoryError, scan_layer
 from buildprof.sources.layers.streams import Increments
-
-STREAM_TIMEOUT_SECONDS = 600
-"""How long an engine may think before it sends a part of an image: it packs what is not packed."""
 
 _MAX_COMMANDS = 1000
 _WITHOUT_LAYER = frozenset(
@@ -32,14 +25,18 @@ _WITHOUT_LAYER = frozenset(
 )
 
 
-class NoImageError(Exception):
-    """The engine has no such image, or has it no longer."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How layers are read: `on_progress` is told bytes as they are read, and may wait; by how many processes at most."""
+
+    on_progress: Callable[[int], None]
+    processes: int = 1
 
 
 def read_engine_image(
-    endpoint: Endpoint, image: str, kept: KeptLayers, on_progress: Callable[[int], None]
+    endpoint: Endpoint, image: str, kept: KeptLayers, reading: Reading
 ) -> tuple[ArchivedImage, int | None]:
-    """An image of an engine, and its size in bytes as the engine counts it. `on_progress` is told bytes as they are read.
+    """An image of an engine, and its size in bytes as the engine counts it.
 
     The image's `id` is the engine's.
 
@@ -48,22 +45,14 @@ def read_engine_image(
         LayerError: what the engine sends is no such image.
         EndpointError: the engine cannot be reached.
     """
-    try:
-        with closing(connect_sdk(endpoint, STREAM_TIMEOUT_SECONDS)) as client:
-            return _read(client, image, kept, on_progress, is_local=endpoint.scheme == "unix")
-    except (LayerError, NoImageError):
-        raise
-    except NotFound:
-        raise NoImageError(f"the engine has no image {clean(image, 200)!r}") from None
-    except Exception as error:
-        raise as_endpoint_error(endpoint, error) from error
+    with image_api(endpoint, image) as api:
+        return _read(api, image, kept, reading, is_local=endpoint.scheme == "unix")
 
 
 def _read(
-    client: docker.APIClient, image: str, kept: KeptLayers, on_progress: Callable[[int], None], *, is_local: bool
+    api: ImageApi, image: str, kept: KeptLayers, reading: Reading, *, is_local: bool
 ) -> tuple[ArchivedImage, int | None]:
-    inspect: Mapping[str, Any] = client.inspect_image(image)  # type: ignore[no-untyped-call]
-    info: Mapping[str, Any] = client.info()
+    inspect, info = api.inspect_image(image), api.info()
     id_ = str(inspect.get("Id", ""))
     size_bytes = size if isinstance(size := inspect.get("Size"), int) and size >= 0 else None
     tags = tuple(clean(tag, 300) for tag in (inspect.get("RepoTags") or ())[:100])
@@ -71,16 +60,16 @@ def _read(
     directories = layer_directories(inspect, str(info.get("DockerRootDir", "")), str(info.get("Driver", "")))
     found: dict[str, LayerFiles] | None = None
     if directories is not None and is_local:
-        found = _from_directories(directories, kept, on_progress)
+        found = _from_directories(directories, kept, reading)
     if found is None and digests:
         known = {digest: files for digest in set(digests) if (files := kept.find(digest)) is not None}
         found = known if len(known) == len(set(digests)) else None
     if found is None:
-        archived = _from_stream(client, id_, kept, on_progress)
+        archived = _from_stream(api, id_, kept, reading.on_progress)
         return ArchivedImage(
             id_, tags or archived.names, archived.platform, archived.digests, archived.layers
         ), size_bytes
-    commands = _commands(client.history(id_), len(digests))  # type: ignore[no-untyped-call]
+    commands = _commands(api.history(id_), len(digests))
     layers = tuple(
         ImageLayer(digest, found[digest], command) for digest, command in zip(digests, commands, strict=True)
     )
@@ -88,26 +77,41 @@ def _read(
 
 
 def _from_directories(
-    directories: Mapping[str, bytes], kept: KeptLayers, on_progress: Callable[[int], None]
+    directories: Mapping[str, bytes], kept: KeptLayers, reading: Reading
 ) -> dict[str, LayerFiles] | None:
     """The layers by digest; None if one of them cannot be read in this way."""
-    found: dict[str, LayerFiles] = {}
-    for digest, directory in directories.items():
-        files = kept.find(digest)
-        if files is None:
-            try:
-                files = scan_layer(directory, Increments(on_progress))
-            except CannotReadDirectoryError:
-                return None
+    found = {digest: files for digest in directories if (files := kept.find(digest)) is not None}
+    unknown = {digest: directory for digest, directory in directories.items() if digest not in found}
+    try:
+        for digest, files in _scanned(unknown, reading):
+            found[digest] = files
             kept.keep(digest, files)
-        found[digest] = files
+    except (CannotReadDirectoryError, RuntimeError):  # the second: a process of the pool was killed
+        return None
     return found
 
 
-def _from_stream(
-    client: docker.APIClient, image_id: str, kept: KeptLayers, on_progress: Callable[[int], None]
-) -> ArchivedImage:
-    stream = _Stream(client.get_image(image_id), on_progress)
+def _scanned(directories: Mapping[str, bytes], reading: Reading) -> Iterator[tuple[str, LayerFiles]]:
+    """Layers as they are read, by several processes if wanted: to look at many files keeps a processor busy."""
+    if min(reading.processes, len(directories)) < 2:
+        for digest, directory in directories.items():
+            yield digest, scan_layer(directory, Increments(reading.on_progress))
+        return
+    import multiprocessing  # noqa: PLC0415 - as long to load as all that a rebuilt image is asked for
+    from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: PLC0415
+
+    # By fork, since to start an interpreter takes as long as to read 10,000 files. What the children do needs no lock
+    # that a thread of ours, such as that of a progress bar, could hold meanwhile.
+    with ProcessPoolExecutor(reading.processes, multiprocessing.get_context("fork")) as pool:
+        scans = {pool.submit(scan_layer, directory): digest for digest, directory in directories.items()}
+        for scan in as_completed(scans):
+            files = scan.result()
+            reading.on_progress(files.size_bytes)
+            yield scans[scan], files
+
+
+def _from_stream(api: ImageApi, image_id: str, kept: KeptLayers, on_progress: Callable[[int], None]) -> ArchivedImage:
+    stream = _Stream(api.get_image(image_id), on_progress)
     images = read_archive(stream, known=kept.find)
     if not images:
         raise NoImageError(f"the engine has no image {clean(image_id, 200)!r} any more")
@@ -130,7 +134,9 @@ class _Stream:
         if not self._left:
             try:
                 self._left = next(self._parts, b"")
-            except (requests.exceptions.RequestException, DockerException, OSError) as error:
+            except NotThereError:
+                raise
+            except (NoAnswerError, OSError) as error:  # requests' errors are OSErrors
                 raise LayerError(f"the engine broke off: {clean(error, 200)}") from error
             self._on_progress(len(self._left))
         part, self._left = self._left[:size_bytes], self._left[size_bytes:]
