@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import signal
 import time
 
 BYTES_PER_SECOND = 200_000_000
@@ -16,15 +17,22 @@ _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s39
 
 _IDLE_CLASS = 3 << 13
 _WHO_PROCESS = 1
+_SET_PARENT_DEATH_SIGNAL = 1
 
 
 def work_in_background() -> None:
-    """Take the lowest priority for this process; what the system does not allow is left as it is."""
+    """Take the lowest priority for this process, and end with the one that started it (prctl(2), PR_SET_PDEATHSIG).
+
+    What the system does not allow is left as it is.
+    """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _LOWEST)
+    library = ctypes.CDLL(None, use_errno=True)
+    with contextlib.suppress(OSError, AttributeError):
+        library.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if (number := _IOPRIO_SET.get(platform.machine())) is not None:
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).syscall(number, _WHO_PROCESS, 0, _IDLE_CLASS)
+            library.syscall(number, _WHO_PROCESS, 0, _IDLE_CLASS)
 
 
 class Throttle:

@@ -67,7 +67,7 @@ class LocalEngine:
             while part := response.read(_CHUNK_BYTES):
                 yield part
         except http.client.HTTPException as error:
-            raise NoAnswerError(f"the engine broke off: {type(error).__name__}") from error
+            raise NoAnswerError("broke off") from error
         finally:
             connection.close()
 
@@ -77,9 +77,12 @@ class LocalEngine:
     def _ask(self, path: str) -> object:
         connection = _Connection(self._path, self._timeout_seconds)
         try:
-            answer = _request(connection, path).read(MAX_ANSWER_BYTES + 1)
+            response = _request(connection, path)
+            answer = response.read(MAX_ANSWER_BYTES + 1)
             if len(answer) > MAX_ANSWER_BYTES:
-                raise NoAnswerError("its answer is too long")
+                raise NoAnswerError("answers without end")
+            if response.length:  # what is still to come
+                raise NoAnswerError("broke off")
             return json.loads(answer)
         except (http.client.HTTPException, ValueError, RecursionError) as error:
             raise NoAnswerError("does not answer as a Docker Engine") from error

@@ -137,7 +137,7 @@ class _Stream:
             except NotThereError:
                 raise
             except (NoAnswerError, OSError) as error:  # requests' errors are OSErrors
-                raise LayerError(f"the engine broke off: {clean(error, 200)}") from error
+                raise LayerError(f"the engine did not send the whole image: {clean(error, 200)}") from error
             self._on_progress(len(self._left))
         part, self._left = self._left[:size_bytes], self._left[size_bytes:]
         return part
