@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from operator import attrgetter
 
-from buildprof.analysis.image import Stack, display_path
+from buildprof.analysis.image import display_path
+from buildprof.analysis.stack import Stack
 from buildprof.model.image import FileGrowth, ImageLayer
 
 MAX_GROWTHS = 100

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from buildprof.analysis.growth import ImageGrowth, growth
-from buildprof.analysis.image import TooDeepError
+from buildprof.analysis.stack import TooDeepError
 from buildprof.model.build import Build
 from buildprof.model.document import Document
 from buildprof.model.image import ImageLayer

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildprof.analysis.image import TooDeepError, analyse
+from buildprof.analysis.image import analyse
 from buildprof.analysis.image_steps import base_layers, steps_of_layers
+from buildprof.analysis.stack import TooDeepError
 from buildprof.assembly.redact import make_redactor
 from buildprof.data_dir import redaction_key
 from buildprof.model.build import Build
@@ -96,7 +97,5 @@ def _read_archive(image: str, kept: KeptLayers, on_progress: Callable[[int], Non
         raise LayerError(f"{name}: cannot be read: {error.strerror}") from error
     if not images:
         raise NoImageError(f"{name}: holds no image")
-    for layer in images[0].layers:
-        if kept.find(layer.digest) is None:
-            kept.keep(layer.digest, layer.files)
+    kept.keep_new(images[0].layers)
     return images[0]

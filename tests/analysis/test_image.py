@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildprof.analysis.image import MAX_WASTE, TooDeepError, analyse, display_path
+from buildprof.analysis.image import MAX_WASTE, analyse, display_path
+from buildprof.analysis.stack import TooDeepError
 from buildprof.model.image import ImageAnalysis, ImageLayer, Waste, WasteKind
 from buildprof.model.layer_files import EntryKind, LayerEntry, LayerFilesBuilder
 from tests.images import MadeEntry, MadeLayer, Truth, image_layers, images, truth, wild_layers

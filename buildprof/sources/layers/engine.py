@@ -115,9 +115,7 @@ def _from_stream(api: ImageApi, image_id: str, kept: KeptLayers, on_progress: Ca
     images = read_archive(stream, known=kept.find)
     if not images:
         raise NoImageError(f"the engine has no image {clean(image_id, 200)!r} any more")
-    for layer in images[0].layers:
-        if kept.find(layer.digest) is None:
-            kept.keep(layer.digest, layer.files)
+    kept.keep_new(images[0].layers)
     return images[0]
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from buildprof.model.image import ImageLayer
 from buildprof.model.layer_files import LayerFiles
 
 FILE_NAME = "layers.db"
@@ -64,6 +66,12 @@ class KeptLayers:
                     break
                 self._connection.execute("DELETE FROM layers WHERE digest = ?", (old,))
                 total -= size
+
+    def keep_new(self, layers: Iterable[ImageLayer]) -> None:
+        """Keep those layers of an image that are not known."""
+        for layer in layers:
+            if self.find(layer.digest) is None:
+                self.keep(layer.digest, layer.files)
 
     def close(self) -> None:
         """Close the file."""
