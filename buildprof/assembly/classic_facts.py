@@ -56,7 +56,8 @@ class ContainerRecord:
 class ImageRecord:
     """An image as inspected. `history` is newest first; its times have nanoseconds where an entry has an id.
 
-    `parent` is "" for what was not built or committed on this engine, or by BuildKit.
+    `parent` is "" for what was not built or committed on this engine, or by BuildKit. `digests` are those of its layers
+    (`diff_id`), the lowest first.
     """
 
     id: str
@@ -69,6 +70,7 @@ class ImageRecord:
     platform: str = ""
     is_buildkit: bool = False
     history: tuple[HistoryEntry, ...] = ()
+    digests: tuple[str, ...] = ()
 
 
 Answers = Mapping[Question, ContainerRecord | ImageRecord | None]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from buildprof.assembly.classic_facts import ImageRecord
 from buildprof.assembly.history_text import HistoryText, command_text, parse_history_text
+from buildprof.assembly.layer_entries import layer_entries
 from buildprof.model.build import UNKNOWN_PROJECT
 from buildprof.model.events import HistoryEntry
 from buildprof.model.step import CACHEABLE_KINDS, Kind, Layer, Outcome, Step
@@ -134,6 +135,7 @@ def stage_steps(
     first = _first_executed(entries, ran, stage)
     from_id = f"{number}:{base.id if base and base.id else 'from'}"
     steps = [_from_step(base, from_id, base.id if base and base.id in seen else "", redact)]
+    layers = _layers(stage.image, entries)
     previous_end_ns: int | None = None
     for index, entry in enumerate(entries):
         text = parse_history_text(entry.created_by) or HistoryText("", "", Kind.OTHER)
@@ -146,11 +148,25 @@ def stage_steps(
         previous_end_ns = _released_ns(container, completed_ns)
         outcome = Outcome.MISS if executed else Outcome.HIT
         step = _step(entry.id or f"{number}:{index}", text, outcome, (steps[-1].id,), redact)
-        layer = Layer("", entry.size_bytes) if step.cacheable else None
+        layer = layers[index] if step.cacheable else None
         steps.append(_timed(replace(step, layer=layer, stored_bytes=entry.size_bytes), started_ns, completed_ns))
     if not stage.is_result and stage.containers:
         steps.append(_last_step(stage.containers[-1], steps[-1].id, ending, redact))
     return steps
+
+
+def _layers(image: ImageRecord, entries: Sequence[HistoryEntry]) -> list[Layer | None]:
+    """What each of the last entries of an image's history put into it; where the image tells no digest, by size alone."""
+    history = [(entry.created_by, entry.size_bytes) for entry in reversed(image.history)]
+    found = layer_entries(history, len(image.digests)) if image.digests else None
+    if found is None:
+        return [Layer("", entry.size_bytes) for entry in entries]
+    digests = dict(zip(found, image.digests, strict=True))
+    first = len(history) - len(entries)
+    return [
+        Layer(digests[first + index], entry.size_bytes) if first + index in digests else None
+        for index, entry in enumerate(entries)
+    ]
 
 
 def numbered(steps: Sequence[Step], stage: str) -> list[Step]:

@@ -16,6 +16,11 @@ from buildprof.model.text import clean
 
 REDACTED = "[redacted]"
 
+WITHOUT_LAYER = frozenset(
+    "ARG CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL MAINTAINER ONBUILD SHELL STOPSIGNAL USER VOLUME".split()  # noqa: SIM905  # easier to read
+)
+"""Instructions about metadata: they make no layer."""
+
 _NOP = re.compile(r"^.{0,200}?#\(nop\)\s{1,4}([A-Za-z]{1,20})(?:\s+(.*))?$", re.DOTALL)
 _ARGUMENTS = re.compile(r"^\|(\d{1,4}) (.*)$", re.DOTALL)
 _ARGUMENT_NAME = re.compile(r"(?:^|(?<=\s))([A-Za-z_][A-Za-z0-9_]{0,200})=")
@@ -75,7 +80,8 @@ def command_text(command: tuple[str, ...]) -> HistoryText | None:
 def layer_command(created_by: str) -> str:
     """The instruction of an entry of any builder, without the shell that ran it; other texts as they are."""
     text = created_by.strip()
-    if text.startswith("WORKDIR "):  # BuildKit's, alone of its entries without its mark
+    keyword = text.partition(" ")[0]
+    if keyword in WITHOUT_LAYER or keyword == "WORKDIR":  # BuildKit's, without its mark
         return clean(text)
     if not text.endswith("# buildkit"):
         found = parse_history_text(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from buildprof.analysis.stack import TooDeepError
 from buildprof.assembly.redact import make_redactor
 from buildprof.data_dir import redaction_key
 from buildprof.model.build import Build
-from buildprof.model.image import ImageLayer, ImageReport
+from buildprof.model.image import ImageLayer, ImageReport, LayerStep
+from buildprof.model.step import Step
 from buildprof.sources.endpoint import parse_endpoint
 from buildprof.sources.layers.archive import ArchivedImage, read_archive
 from buildprof.sources.layers.engine import Reading, read_engine_image
@@ -56,7 +57,7 @@ def read_image(place: Place, image: str, reading: Reading) -> tuple[ArchivedImag
     kept = KeptLayers(place.data_dir / FILE_NAME if place.data_dir.is_dir() else None)
     try:
         if is_path(image):
-            return _read_archive(image, kept, reading.on_progress), None
+            return _read_archive(image, kept, reading), None
         endpoint = parse_endpoint(place.docker_host, place.docker_cert_dir)
         return read_engine_image(endpoint, image, kept, reading)
     finally:
@@ -74,8 +75,15 @@ def make_report(
     redact = make_redactor(key, place.redact, place.allow_build_args).text
     steps = steps_of_layers(build, [(layer.digest,) for layer in found.layers]) if build is not None else ()
     base = base_layers(steps)
+    by_id = {step.id: step for step in build.steps} if build is not None else {}
     layers: Sequence[ImageLayer] = [
-        replace(layer, command=redact(layer.command), is_base=index < base) for index, layer in enumerate(found.layers)
+        replace(
+            layer,
+            command=redact(layer.command),
+            is_base=index < base,
+            compressed_bytes=layer.compressed_bytes or _compressed_bytes(by_id, steps[index] if steps else None),
+        )
+        for index, layer in enumerate(found.layers)
     ]
     try:
         analysis = analyse(layers)
@@ -86,11 +94,19 @@ def make_report(
     return ImageReport(name, found.id, replace(analysis, waste=waste), size_bytes, steps)
 
 
-def _read_archive(image: str, kept: KeptLayers, on_progress: Callable[[int], None]) -> ArchivedImage:
+def _compressed_bytes(steps: Mapping[str, Step], made_by: LayerStep | None) -> int | None:
+    """What the builder said of the step's layer: an engine's directories do not tell."""
+    layer = steps[made_by.step_id].layer if made_by is not None else None
+    return layer.compressed_bytes if layer is not None else None
+
+
+def _read_archive(image: str, kept: KeptLayers, reading: Reading) -> ArchivedImage:
     name = "standard input" if image == STDIN else image
     source = sys.stdin.buffer if image == STDIN else Path(image).expanduser()
     try:
-        images = read_archive(source, known=kept.find, on_progress=Increments(on_progress))
+        if isinstance(source, Path) and source.is_file():
+            reading.on_size(source.stat().st_size)
+        images = read_archive(source, known=kept.find, on_progress=Increments(reading.on_progress))
     except LayerError as error:
         raise LayerError(f"{name}: {error}") from error
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from buildprof.capture.image_report import Place
     from buildprof.model.build import Build
     from buildprof.model.image import ImageReport
+    from buildprof.sources.layers.engine import Reading
 
 
 _MAX_PROCESSES = 4
@@ -87,15 +88,13 @@ def command(  # noqa: PLR0913  # each is an option
     removes or replaces. Layers are read once: a rebuild costs its new ones.
     """
     from buildprof.analysis.gates import Gates, broken_gates
-    from buildprof.capture.background import Throttle, work_in_background
+    from buildprof.capture.background import work_in_background
     from buildprof.capture.image_report import is_path, make_report, read_image
-    from buildprof.sources.layers.engine import Reading
 
     if background:
         work_in_background()
     place = _place(where, docker_host, needs_engine=not is_path(image))
-    with _progress(quiet=background) as on_progress:
-        reading = Reading(Throttle()) if background else Reading(on_progress, _processes())
+    with _progress(quiet=background) as reading:
         found, size_bytes = read_image(place, image, reading)
     build, before_bytes = _made_by(place, found.id, build_ref)
     report = make_report(place, image, found, size_bytes, build)
@@ -153,20 +152,27 @@ def _made_by(place: Place, image_id: str, ref: str | None) -> tuple[Build | None
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A count of what was read, drawn where there is a terminal, for reading that takes longer than a moment."""
+def _progress(*, quiet: bool) -> Iterator[Reading]:
+    """How layers are read: with a bar where there is a terminal; held back, by one process, if it is to be quiet."""
     import sys
 
+    from buildprof.capture.background import Throttle
+    from buildprof.sources.layers.engine import Reading
+
     if quiet or not sys.stderr.isatty():
-        yield lambda _size_bytes: None
+        yield Reading(Throttle()) if quiet else Reading(lambda _size_bytes: None, _processes())
         return
     from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (SpinnerColumn(), TextColumn("reading layers"), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("reading layers"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("layers", total=None)
-        yield lambda size_bytes: progress.advance(task, size_bytes)
+        yield Reading(
+            lambda size_bytes: progress.advance(task, size_bytes),
+            _processes(),
+            lambda size_bytes: progress.update(task, total=size_bytes),
+        )
 
 
 def _write(report: ImageReport, *, as_json: bool) -> None:

@@ -215,6 +215,7 @@ def _image_record(found: Mapping[str, Any], history: tuple[HistoryEntry, ...], *
         platform=clean(platform, 100),
         is_buildkit=is_buildkit,
         history=history,
+        digests=_texts(layers),
     )
 
 

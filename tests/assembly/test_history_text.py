@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildprof.assembly.history_text import command_text, parse_history_text
+from buildprof.assembly.history_text import command_text, layer_command, parse_history_text
 from buildprof.model.step import Kind
 
 
@@ -64,3 +64,20 @@ def test_no_value_of_a_build_argument_comes_out(value: str):
 @given(st.text(max_size=300))
 def test_any_text_is_taken(text: str):
     parse_history_text(text)
+
+
+@pytest.mark.parametrize(
+    ("created_by", "command"),
+    [
+        ("RUN /bin/sh -c apt-get update # buildkit", "RUN apt-get update"),
+        ("RUN |1 TOKEN=swan99 /bin/sh -c make # buildkit", "RUN make"),
+        ("COPY . . # buildkit", "COPY . ."),
+        ("WORKDIR /srv", "WORKDIR /srv"),
+        ('CMD ["sh"]', 'CMD ["sh"]'),
+        ("/bin/sh -c make", "RUN make"),
+        ("/bin/sh -c #(nop) COPY dir:0123456789 in . ", "COPY dir in ."),
+        ("", ""),
+    ],
+)
+def test_what_made_a_layer_is_told_as_an_instruction(created_by: str, command: str):
+    assert layer_command(created_by) == command

@@ -51,6 +51,8 @@ def test_after_a_build_its_image_is_analysed_and_tied_to_its_steps(history_engin
         "removed": 300_000, "metadata_only": 5,
     }  # fmt: skip
     assert document["own_wasted_bytes"] == document["wasted_bytes"] == 300_005
+    if "containerd" in history_engine.name:
+        assert all(layer["compressed_bytes"] for layer in document["layers"][1:])
     samples = eventually(
         lambda: re.search(
             r"buildprof_image_wasted_bytes\{[^}]*imageshop[^}]*\} (\S+)", agent.get("/metrics")[1].decode()
@@ -140,6 +142,7 @@ def test_the_image_of_a_classic_build_is_tied_to_its_steps(any_engine, shared_ag
 
     (made,) = named(agent, "e2e-image-classic")
     steps = {step["id"]: step for step in agent.build(made["ref"])["steps"]}
-    tied = [layer["step"] and steps[layer["step"]["step_id"]]["instruction"] for layer in document["layers"]]
-    assert tied == [None, "RUN", "RUN", "COPY"]
+    tied = [layer["step"] and steps[layer["step"]["step_id"]] for layer in document["layers"]]
+    assert [step and step["instruction"] for step in tied] == [None, "RUN", "RUN", "COPY"]
+    assert [step["layer"]["digest"] for step in tied[1:]] == [layer["digest"] for layer in document["layers"][1:]]
     assert document["own_wasted_bytes"] == 300_005

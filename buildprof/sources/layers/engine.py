@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from buildprof.assembly.history_text import layer_command
+from buildprof.assembly.layer_entries import layer_entries
 from buildprof.model.image import ImageLayer
 from buildprof.model.layer_files import LayerFiles
 from buildprof.model.text import clean
@@ -19,18 +20,19 @@ from buildprof.sources.layers.kept import KeptLayers
 from buildprof.sources.layers.scan import CannotReadDirectoryError, scan_layer
 from buildprof.sources.layers.streams import Increments
 
-_MAX_COMMANDS = 1000
-_WITHOUT_LAYER = frozenset(
-    "ARG CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL MAINTAINER ONBUILD SHELL STOPSIGNAL USER VOLUME".split()  # noqa: SIM905
-)
+_MAX_ENTRIES, _MAX_COMMAND_CHARS = 1000, 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How layers are read: `on_progress` is told bytes as they are read, and may wait; by how many processes at most."""
+    """How layers are read: `on_progress` is told bytes as they are read, and may wait; by how many processes at most.
+
+    `on_size` is told about how many bytes there are to read, where that is known.
+    """
 
     on_progress: Callable[[int], None]
     processes: int = 1
+    on_size: Callable[[int], None] = lambda _size_bytes: None
 
 
 def read_engine_image(
@@ -55,6 +57,8 @@ def _read(
     inspect, info = api.inspect_image(image), api.info()
     id_ = str(inspect.get("Id", ""))
     size_bytes = size if isinstance(size := inspect.get("Size"), int) and size >= 0 else None
+    if size_bytes is not None:
+        reading.on_size(size_bytes)
     tags = tuple(clean(tag, 300) for tag in (inspect.get("RepoTags") or ())[:100])
     digests = [str(one) for one in (inspect.get("RootFS") or {}).get("Layers") or ()]
     directories = layer_directories(inspect, str(info.get("DockerRootDir", "")), str(info.get("Driver", "")))
@@ -145,12 +149,8 @@ def _commands(history: object, layers: int) -> list[str]:
     """What made each layer, the lowest first, by an image's history (newest first); "" where they do not fit together."""
     entries = [one for one in history if isinstance(one, Mapping)] if isinstance(history, list) else []
     made = [
-        (layer_command(str(entry.get("CreatedBy") or ""))[:_MAX_COMMANDS], entry.get("Size") or 0)
-        for entry in reversed(entries)
+        (str(entry.get("CreatedBy") or ""), size if isinstance(size := entry.get("Size"), int) else 0)
+        for entry in reversed(entries[:_MAX_ENTRIES])
     ]
-    with_layer = [one for one in made if one[0].partition(" ")[0] not in _WITHOUT_LAYER]
-    if len(with_layer) > layers:  # a WORKDIR of a directory that is there makes no layer
-        with_layer = [(text, size) for text, size in with_layer if size or not text.startswith("WORKDIR")]
-    if len(with_layer) > layers:
-        with_layer = [(text, size) for text, size in with_layer if size]
-    return [text for text, _ in with_layer] if len(with_layer) == layers else [""] * layers
+    found = layer_entries(made, layers)
+    return [layer_command(made[index][0])[:_MAX_COMMAND_CHARS] for index in found] if found else [""] * layers
