@@ -28,7 +28,6 @@ from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
 from buildprof.ingest import Ingest
 from buildprof.lifecycle import Ending, Wishes, run_lives
 from buildprof.model.build import Engine
-from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.series import Contribution
 from buildprof.sources.docker_api import DockerApi
 from buildprof.sources.endpoint import Endpoint, parse_endpoint
@@ -160,7 +159,7 @@ def _sources(settings: Settings, desk: Desk, own: SelfMetrics) -> tuple[list[Sou
     followed = [Builder(name, main, docker_engine, api.image_facts)]
     followed += [_buildkitd(desk, parse_endpoint(url)) for url in settings.builders]
     for builder in followed:
-        cache = CacheReader(builder.name, own.cache_read, lambda changes: _add(desk, changes), partial(_lost, desk))
+        cache = CacheReader(builder.name, own.cache_read, lambda changes: _add(desk, changes), desk.save_lost)
         capture = BuildkitCapture(builder, desk, cache, own.builds_running)
         captures.append(capture)
         sources.append(Source(SourceHealth("buildkit", builder.name, own), capture.run))
@@ -188,18 +187,6 @@ def _buildkitd(desk: Desk, endpoint: Endpoint) -> Builder:
 
 async def _add(desk: Desk, changes: list[Contribution]) -> None:
     await desk.write(lambda: desk.ingest.add(changes))
-
-
-async def _lost(desk: Desk, before: CacheUsage, after: CacheUsage, gone: list[CacheRecord]) -> None:
-    """Note what the cache lost, and by whom as far as the engine's events tell."""
-
-    def save() -> None:
-        events = queries.engine_events(desk.ingest.engine, before.at_ns, builder=after.builder)
-        pruned = any((one.type, one.action) == ("builder", "prune") and one.at_ns <= after.at_ns for one in events)
-        by = "prune" if pruned else None
-        desk.ingest.save_lost_records(after.builder, gone, before.at_ns, after.at_ns, by)
-
-    await desk.write(save)
 
 
 def _unready(sources: list[Source], captures: list[BuildkitCapture]) -> str | None:

@@ -52,15 +52,14 @@ def _kept(data_dir: Path, name: str, content: bytes) -> bytes:
     """What a file of the directory holds; where it is not there it is made, for its owner alone, with this content."""
     path = data_dir / name
     try:
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_bytes()
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            # Complete before it has its name: another process may look at once.
-            with tempfile.NamedTemporaryFile(dir=data_dir, prefix=name, delete=False) as file:
-                file.write(content)
-            try:
-                os.link(file.name, path)
-            finally:
-                Path(file.name).unlink()
+        # Complete before it has its name: another process may look at once.
+        with tempfile.NamedTemporaryFile(dir=data_dir, prefix=name) as file, contextlib.suppress(FileExistsError):
+            file.write(content)
+            file.flush()
+            os.link(file.name, path)
         return path.read_bytes()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; choose another --data-dir") from None

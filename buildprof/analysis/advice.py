@@ -17,7 +17,7 @@ from buildprof.analysis.words import (
     text_of,
     texts_of,
 )
-from buildprof.model.build import Build
+from buildprof.model.build import Build, Source
 from buildprof.model.explanation import Cause, Miss
 from buildprof.model.step import Kind, Step
 from buildprof.model.text import clean
@@ -29,7 +29,7 @@ def advice(miss: Miss, build: Build) -> str:
     evidence = miss.finding.evidence
     match miss.finding.cause:
         case Cause.SOURCE_CHANGED:
-            said = _about_files(evidence, step) or _about_install(miss, step, build) or _about_watching(evidence)
+            said = _about_files(evidence, step) or _about_install(miss, step, build) or _about_watching(evidence, build)
         case Cause.BASE_CHANGED:
             said = f"If that is not wanted, pin {image_name(evidence) or 'the image'} by its digest."
         case Cause.BUILD_ARG_CHANGED:
@@ -125,10 +125,20 @@ def _about_install(miss: Miss, step: Step | None, build: Build) -> str:
     return ""
 
 
-def _about_watching(evidence: Evidence) -> str:
+def _about_watching(evidence: Evidence, build: Build) -> str:
+    """What to do where the files that changed are not known."""
     missing = evidence.get("missing")
     what = listed([missing] if isinstance(missing, str) else texts_of(missing))
-    return f"To know which file, let the agent read {what}: mount it, or name it in `watch`." if what else ""
+    if what:
+        return f"To know which file, let the agent read {what}: mount it, or name it in `watch`."
+    if evidence.get("changed") is not None:
+        return ""
+    if build.source is Source.CLASSIC:
+        return "Which file is known of builds with BuildKit: the classic builder does not tell its directory."
+    return (
+        "Which file is known of the main context alone, if the agent can read that directory and buildx's state"
+        " (`buildx_dirs`)."
+    )
 
 
 def _about_arguments(evidence: Evidence, step: Step | None, build: Build, *, has_collateral: bool) -> str:

@@ -16,9 +16,9 @@ from buildprof.analysis.alignment import align
 from buildprof.analysis.differences import CHECKED, ChangesBetween, Differences, StepComparison, source_evidence
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
-from buildprof.model.build import Build, Source
+from buildprof.model.build import UNKNOWN_PROJECT, Build, Source
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
-from buildprof.model.recipe import Recipe
+from buildprof.model.recipe import MAIN_CONTEXT, Recipe
 from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import rfc3339
 
@@ -169,7 +169,14 @@ def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: 
         return Miss(step.id, _evicted(found.same, evidence))
     if found.nearest is not None:
         return _different(step, found.nearest, evidence)
-    return _never_seen(step, here, away, evidence, found)
+    return _doubted(build, _never_seen(step, here, away, evidence, found))
+
+
+def _doubted(build: Build, miss: Miss) -> Miss:
+    """Of a build that could not be placed nobody knows which builds are its earlier ones."""
+    if build.project != UNKNOWN_PROJECT or miss.finding.cause is not Cause.FIRST_BUILD:
+        return miss
+    return replace(miss, finding=replace(miss.finding, confidence=Confidence.LIKELY))
 
 
 def _different(step: Step, differences: Differences, evidence: Evidence) -> Miss:
@@ -182,7 +189,7 @@ def _different(step: Step, differences: Differences, evidence: Evidence) -> Miss
 def _by_elimination(step: Step, differences: Differences, evidence: Evidence) -> Finding:
     """What is left, where nothing is known to differ: of the step's own parts first, then of an earlier step's files."""
     recipe, unknown = step.recipe or Recipe(), differences.unknown
-    files = Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, evidence.missing or None))
+    files = Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None, _missing(recipe, evidence)))
     if "files" in unknown and (recipe.takes or step.kind in (Kind.COPY, Kind.ADD)):
         return files
     for part, cause, key, origins in (
@@ -217,6 +224,12 @@ def _never_seen(step: Step, here: _Compared, away: _Compared, evidence: Evidence
     if (moved := _moved(step, next(iter(here)))) is not None:
         return Miss(step.id, moved)
     return Miss(step.id, Finding(Cause.FIRST_BUILD, Confidence.CERTAIN, {"reason": "new_step"}))
+
+
+def _missing(recipe: Recipe, evidence: Evidence) -> str | None:
+    """What would have to be watched; None where that is no directory, or only that of a `--build-context`."""
+    is_other = any(use.context != MAIN_CONTEXT for use in recipe.takes)
+    return None if is_other or "://" in evidence.missing else evidence.missing or None
 
 
 def _moved(step: Step, newest: StepComparison) -> Finding | None:

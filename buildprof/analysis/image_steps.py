@@ -4,49 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from buildprof.model.build import Build
+from buildprof.model.build import Build, Source
 from buildprof.model.image import LayerStep
 from buildprof.model.step import Kind, Step
 
 _ROOTED_KINDS = frozenset({Kind.FROM, Kind.RUN, Kind.COPY, Kind.ADD, Kind.WORKDIR, Kind.MERGE})
 
 
-def image_steps(build: Build) -> list[Step]:
-    """The steps whose layers are in the image, the lowest first; of several platforms the last one's.
+def image_steps(build: Build, platform: str = "") -> list[Step]:
+    """The steps whose layers are in the image, the lowest first; of several platforms that one's, else the last one's.
 
     They are found from the last step that has a layer, back along the file system that each step stands on.
     """
-    return [step for step in reversed(_last_chain(build)) if step.layer is not None]
+    return [step for step in reversed(_last_chain(build, platform)) if step.layer is not None]
 
 
-def steps_of_layers(build: Build, digests: Sequence[Sequence[str]]) -> tuple[LayerStep | None, ...]:
-    """The step of each layer of the build's image, None of those that came with FROM.
+def steps_of_layers(
+    build: Build, digests: Sequence[str], platform: str = ""
+) -> tuple[tuple[LayerStep | None, ...], int]:
+    """The step of each layer of the build's image, None of those that came with FROM; and how many those are.
 
-    `digests` are those that each layer is known by, the lowest first: of its archive, and of its blob. Where the steps
-    tell no digest, as the classic builder's do not, or other ones, they are taken from the top down.
+    `digests` are those of the layers, the lowest first. Where the steps tell other ones, as those of packed layers with
+    containerd's image store, they are taken from the top down. Where nothing fits, no layer has a step and none is
+    known to be of the base.
     """
-    chain = [step for step in image_steps(build) if step.kind is not Kind.FROM]
-    known = {
-        step.layer.digest: step
-        for step in (*build.steps, *chain)  # a digest of several steps is that of the image's own
-        if step.layer is not None and step.layer.digest and step.kind is not Kind.FROM
-    }
-    found = [next((known[one] for one in names if one in known), None) for names in digests]
-    if not any(found) and len(chain) <= len(digests):
-        found[len(digests) - len(chain) :] = chain
-    return tuple(None if step is None else LayerStep(build.ref, step.id, step.lines) for step in found)
+    whole = [step for step in reversed(_last_chain(build, platform)) if step.kind is not Kind.FROM]
+    chain = [step for step in whole if step.layer is not None]
+    made = [step.layer.digest for step in chain if step.layer is not None]
+    nothing: tuple[LayerStep | None, ...] = (None,) * len(digests)
+    found: list[Step | None] = [None] * len(digests)
+    # BuildKit makes a layer of every step: of one without, it is not known, and of a build without any, nothing is.
+    is_partial = build.source is not Source.CLASSIC and len(chain) < len([step for step in whole if step.cacheable])
+    is_silent = not whole and any(step.cacheable and step.kind is not Kind.FROM for step in build.steps)
+    if is_partial or is_silent or not all(made) or len(made) > len(digests):
+        return nothing, 0
+    at = len(digests)
+    if set(made) <= set(digests):  # in their order, the last that is equal: a digest can be there twice
+        for step, digest in zip(reversed(chain), reversed(made), strict=True):
+            at = next((index for index in range(at - 1, -1, -1) if digests[index] == digest), -1)
+            if at < 0:
+                return nothing, 0
+            found[at] = step
+    elif set(made).isdisjoint(digests):
+        at -= len(made)
+        found[at:] = chain
+    else:
+        return nothing, 0
+    return tuple(None if step is None else LayerStep(build.ref, step.id, step.lines) for step in found), at
 
 
-def base_layers(steps: Sequence[LayerStep | None]) -> int:
-    """How many layers came with FROM: those below the first that a step made; 0 where no step is known."""
-    return next((index for index, step in enumerate(steps) if step is not None), 0)
-
-
-def _last_chain(build: Build) -> list[Step]:
+def _last_chain(build: Build, platform: str) -> list[Step]:
     """The steps that made the image, last one first."""
     by_id = {step.id: step for step in build.steps}
     used = {parent for step in build.steps if step.kind in _ROOTED_KINDS for parent in step.inputs}
-    step = next((s for s in reversed(build.steps) if s.layer is not None and s.id not in used), None)
+    ends = [step for step in reversed(build.steps) if step.layer is not None and step.id not in used]
+    if platform and len({step.platform for step in ends}) > 1:
+        ends = [step for step in ends if step.platform == platform]
+    step = next(iter(ends), None)
     chain: dict[str, Step] = {}
     while step is not None and step.id not in chain:
         chain[step.id] = step

@@ -200,7 +200,7 @@ def _reason(finding: Finding, step: Step | None, build: Build, *, is_own: bool) 
             by = {
                 "prune": "somebody pruned it from the cache",
                 "gc": "the builder removed it from its cache to save space",
-            }.get(str(evidence.get("by")), "it is no longer in the cache, though it is the same as before")
+            }.get(str(evidence.get("by")), "it is the same as before, but was lost from the cache")
             return f"{by}{_between(evidence.get('lost_at'))}"
         case Cause.COLD_BUILDER:
             builder, ref = text_of(evidence, "builder", 60), text_of(evidence, "ref", 12).rstrip("…")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from buildprof.model.step import Kind, Step
 
@@ -35,14 +36,19 @@ class CriticalPath:
     slack_seconds: Mapping[str, float]
 
 
-def critical_path(steps: Sequence[Step]) -> CriticalPath | None:
+def critical_path(steps: Sequence[Step], *, in_order: bool = False) -> CriticalPath | None:
     """The longest path through the steps by duration; steps that never ran weigh nothing.
+
+    `in_order` says that each step began when the one before it had ended, as the classic builder has it.
 
     Of equal chains the one whose steps stand first wins, so that the answer is always the same. None if the inputs
     go in a circle, as they do in no real build.
     """
     weights = {step.id: step.duration_seconds or 0.0 for step in steps}
     inputs = _graph(steps)
+    if in_order:
+        for before_it, step in pairwise(steps):
+            inputs[step.id].append(before_it.id)
     try:
         order = list(TopologicalSorter(inputs).static_order())
     except CycleError:
@@ -70,12 +76,12 @@ def critical_path(steps: Sequence[Step]) -> CriticalPath | None:
     return CriticalPath(total, tuple(reversed(chain)), slack)
 
 
-def with_critical_path(steps: Sequence[Step]) -> tuple[tuple[Step, ...], float | None]:
+def with_critical_path(steps: Sequence[Step], *, in_order: bool = False) -> tuple[tuple[Step, ...], float | None]:
     """The steps with the critical path marked and their slack, and its length in seconds (None where there is no path).
 
     A step that took no time to speak of is not marked, and one that never ran has no slack.
     """
-    path = critical_path(steps) if steps else None
+    path = critical_path(steps, in_order=in_order) if steps else None
     if path is None:
         return tuple(steps), None
     on_path = frozenset(path.ids)

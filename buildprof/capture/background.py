@@ -10,6 +10,7 @@ import signal
 import time
 
 BYTES_PER_SECOND = 200_000_000
+MAX_SECONDS = 600
 
 _LOWEST = 19
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
@@ -21,12 +22,13 @@ _SET_PARENT_DEATH_SIGNAL = 1
 
 
 def work_in_background() -> None:
-    """Take the lowest priority for this process, and end with the one that started it (prctl(2), PR_SET_PDEATHSIG).
+    """Take the lowest priority for this process.
 
-    What the system does not allow is left as it is.
+    It ends with the one that started it (prctl(2), PR_SET_PDEATHSIG), and after MAX_SECONDS at the latest. What the system does not allow is left as it is.
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _LOWEST)
+    signal.alarm(MAX_SECONDS)
     library = ctypes.CDLL(None, use_errno=True)
     with contextlib.suppress(OSError, AttributeError):
         library.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)

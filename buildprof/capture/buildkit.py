@@ -109,6 +109,9 @@ class BuildkitCapture:
             # The store first: what it has as running and the engine then does not know will never end.
             running = await asyncio.to_thread(self._running_in_store)
             history = [record async for record in listen(channel, early_exit=True)]
+            for record in history:  # told again by the stream that follows, which is to pass them over
+                if record.state is RecordState.COMPLETE:
+                    self._is_new(record)
             health.up()
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read_history(channel, history, running))
@@ -281,7 +284,6 @@ class BuildkitCapture:
         missing = []
         for record in ended:
             status, generation = stored.get(record.ref, (Status.RUNNING, -1))
-            self._is_new(record)
             if status is Status.RUNNING or generation < record.generation:
                 missing.append(record)
         for start in range(0, len(missing), HISTORY_CHUNK):

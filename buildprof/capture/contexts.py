@@ -146,6 +146,10 @@ class Contexts:
         while len(self._redactors) > REMEMBERED_SNAPSHOTS:
             del self._redactors[next(iter(self._redactors))]
 
+    def redactor_of(self, ref: str) -> Callable[[str], str] | None:
+        """How texts of a build are redacted; None of one that was not seen lately."""
+        return self._redactors.get(ref)
+
     def name_project(self, directory: str, project: str) -> None:
         """The project that a context belongs to, as builds were placed."""
         if directory in self._projects or len(self._projects) < MAX_NAMED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,7 @@ from buildprof.assembly.redact import Redactor
 from buildprof.capture.contexts import Contexts
 from buildprof.ingest import Ingest
 from buildprof.model.build import Build
+from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.events import BuildRecord, LocalState
 from buildprof.model.snapshot import Snapshot
 from buildprof.model.step import Step
@@ -150,6 +151,11 @@ class Desk:
         """A text without secrets, as far as can be told without knowing the build."""
         return self._redactor.text(text)
 
+    def redact_of(self, ref: str, text: str) -> str:
+        """A text without secrets, nor values of the arguments of a build that was seen lately."""
+        redact = self._contexts.redactor_of(ref) if self._contexts is not None else None
+        return (redact or self.redact)(text)
+
     @property
     def plain_redactor(self) -> Redactor:
         """A redactor that knows no build."""
@@ -167,6 +173,21 @@ class Desk:
         if self._contexts is None:
             return None
         return await self._contexts.snapshot(record.ref, wait=record.completed_ns is not None)
+
+    async def save_lost(self, before: CacheUsage, after: CacheUsage, gone: Sequence[CacheRecord]) -> None:
+        """Note what the cache lost between two readings, and by whom as far as the engine's events tell.
+
+        A record's description has the whole text of a RUN.
+        """
+        records = [replace(record, description=self.redact(record.description)) for record in gone]
+
+        def save() -> None:
+            events = queries.engine_events(self.ingest.engine, before.at_ns, builder=after.builder)
+            pruned = any((one.type, one.action) == ("builder", "prune") and one.at_ns <= after.at_ns for one in events)
+            by = "prune" if pruned else None
+            self.ingest.save_lost_records(after.builder, records, before.at_ns, after.at_ns, by)
+
+        await self.write(save)
 
     async def remember_directory(self, directory: Path, files: tuple[str, ...]) -> None:
         """Know a watched directory, and the Dockerfiles in it, for a project: builds that tell no directory have its name."""

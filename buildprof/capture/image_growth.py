@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 from sqlalchemy import Engine
 
 from buildprof.analysis.growth import ImageGrowth, growth
 from buildprof.analysis.stack import TooDeepError
+from buildprof.assembly.redact import make_redactor
+from buildprof.config import Settings
 from buildprof.model.build import Build
 from buildprof.model.document import Document
 from buildprof.model.image import ImageLayer
@@ -16,15 +18,16 @@ from buildprof.sources.layers.kept import FILE_NAME, KeptLayers
 from buildprof.store.images import image_of
 
 
-def image_growth(store: Engine, data_dir: Callable[[], Path], before: Build, after: Build) -> ImageGrowth | None:
+def image_growth(store: Engine, settings: Callable[[], Settings], before: Build, after: Build) -> ImageGrowth | None:
     """The growth from one build's image to the other's; None if one of them was not analysed, or is no longer kept.
 
-    `data_dir` is asked only if both were.
+    `settings` are asked only if both were.
     """
     documents = [image_of(store, build) for build in (before, after)]
     if documents[0] is None or documents[1] is None:
         return None
-    kept = KeptLayers(data_dir() / FILE_NAME)
+    chosen = settings()
+    kept = KeptLayers(chosen.data_dir / FILE_NAME)
     try:
         earlier, later = (_layers(document, kept) for document in documents if document is not None)
     finally:
@@ -32,9 +35,11 @@ def image_growth(store: Engine, data_dir: Callable[[], Path], before: Build, aft
     if earlier is None or later is None:
         return None
     try:
-        return growth(earlier, later)
+        found = growth(earlier, later)
     except TooDeepError:
         return None
+    redact = make_redactor(bytes(32), chosen.redact, chosen.allow_build_args).text  # no hash is made by it
+    return replace(found, files=tuple(replace(file, path=redact(file.path)) for file in found.files))
 
 
 def _layers(document: Document, kept: KeptLayers) -> list[ImageLayer] | None:

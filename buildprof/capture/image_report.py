@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildprof.analysis.image import analyse
-from buildprof.analysis.image_steps import base_layers, steps_of_layers
+from buildprof.analysis.image_steps import steps_of_layers
 from buildprof.analysis.stack import TooDeepError
+from buildprof.assembly.history_text import layer_command
 from buildprof.assembly.redact import make_redactor
-from buildprof.data_dir import redaction_key
 from buildprof.model.build import Build
 from buildprof.model.image import ImageLayer, ImageReport, LayerStep
 from buildprof.model.step import Step
+from buildprof.model.text import clean
 from buildprof.sources.endpoint import parse_endpoint
 from buildprof.sources.layers.archive import ArchivedImage, read_archive
 from buildprof.sources.layers.engine import Reading, read_engine_image
@@ -60,6 +62,10 @@ def read_image(place: Place, image: str, reading: Reading) -> tuple[ArchivedImag
             return _read_archive(image, kept, reading), None
         endpoint = parse_endpoint(place.docker_host, place.docker_cert_dir)
         return read_engine_image(endpoint, image, kept, reading)
+    except NoImageError as error:
+        if not is_path(image) and Path(image).exists():
+            raise NoImageError(f"{error}; the file of that name is ./{image}") from None
+        raise
     finally:
         kept.close()
 
@@ -71,15 +77,14 @@ def make_report(
 
     LayerError if it is too deep to be laid together.
     """
-    key = redaction_key(place.data_dir) if place.data_dir.is_dir() else bytes(32)
-    redact = make_redactor(key, place.redact, place.allow_build_args).text
-    steps = steps_of_layers(build, [(layer.digest,) for layer in found.layers]) if build is not None else ()
-    base = base_layers(steps)
+    redact = make_redactor(bytes(32), place.redact, place.allow_build_args).text  # no hash is made by it
+    digests = [layer.digest for layer in found.layers]
+    steps, base = steps_of_layers(build, digests, found.platform) if build is not None else ((), 0)
     by_id = {step.id: step for step in build.steps} if build is not None else {}
     layers: Sequence[ImageLayer] = [
         replace(
             layer,
-            command=redact(layer.command),
+            command=redact(_command(by_id, steps[index] if steps else None) or layer.command),
             is_base=index < base,
             compressed_bytes=layer.compressed_bytes or _compressed_bytes(by_id, steps[index] if steps else None),
         )
@@ -94,15 +99,33 @@ def make_report(
     return ImageReport(name, found.id, replace(analysis, waste=waste), size_bytes, steps)
 
 
+def _command(steps: Mapping[str, Step], made_by: LayerStep | None) -> str:
+    """The step's own text, which has no values of build arguments in it."""
+    step = steps[made_by.step_id] if made_by is not None else None
+    return f"{step.instruction} {step.command}" if step is not None else ""
+
+
 def _compressed_bytes(steps: Mapping[str, Step], made_by: LayerStep | None) -> int | None:
     """What the builder said of the step's layer: an engine's directories do not tell."""
     layer = steps[made_by.step_id].layer if made_by is not None else None
     return layer.compressed_bytes if layer is not None else None
 
 
+def _may_be_read(path: Path) -> bool:
+    """Whether reading it comes to an end: no device, and no FIFO but one that the shell has opened (`<(docker save …)`)."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return True  # the reading says what is wrong
+    is_opened = str(path).startswith(("/dev/fd/", "/proc/self/fd/"))
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (stat.S_ISFIFO(mode) and is_opened)
+
+
 def _read_archive(image: str, kept: KeptLayers, reading: Reading) -> ArchivedImage:
-    name = "standard input" if image == STDIN else image
+    name = "standard input" if image == STDIN else clean(image, 300)
     source = sys.stdin.buffer if image == STDIN else Path(image).expanduser()
+    if isinstance(source, Path) and not _may_be_read(source):
+        raise LayerError(f"{name}: is neither a file nor a directory")
     try:
         if isinstance(source, Path) and source.is_file():
             reading.on_size(source.stat().st_size)
@@ -113,5 +136,9 @@ def _read_archive(image: str, kept: KeptLayers, reading: Reading) -> ArchivedIma
         raise LayerError(f"{name}: cannot be read: {error.strerror}") from error
     if not images:
         raise NoImageError(f"{name}: holds no image")
+    if len(images) > 1:
+        some = ", ".join(next(iter(one.names), one.id[:19]) for one in images[:4])
+        raise LayerError(f"{name}: holds {len(images)} images ({clean(some, 200)}): save one alone")
     kept.keep_new(images[0].layers)
-    return images[0]
+    layers = tuple(replace(layer, command=layer_command(layer.command)) for layer in images[0].layers)
+    return replace(images[0], layers=layers)

@@ -23,6 +23,9 @@ from buildprof.model.document import Document
 QUIET_SECONDS = 2.0
 """No build may have run for so long before an image is looked at."""
 
+BUSY_SECONDS = 600.0
+"""And at most so long for the builds that run."""
+
 LOOK_SECONDS = 0.5
 MAX_SECONDS = 300.0
 """An image that takes longer is given up; `buildprof image` takes the time that it needs."""
@@ -44,14 +47,15 @@ class ImageAnalyst:
         self._settings = settings
         self._desk = desk
         self._is_busy = is_busy
-        self._waiting: dict[tuple[str, str], Build] = {}
+        self._waiting: dict[tuple[str, str, str], Build] = {}
         self._wanted = asyncio.Event()
 
     def want(self, build: Build) -> None:
         """Analyse the image of a build that has ended, if it has one."""
         if not self._settings.analyse_images or build.status is not Status.COMPLETED or build.image is None:
             return
-        key = build.project, build.target
+        # Of builds that could not be placed, the image's name tells them apart.
+        key = build.project, build.target, next(iter(build.image.tags), build.image.id)
         if key in self._waiting or len(self._waiting) < MAX_WAITING:
             self._waiting[key] = build
             self._wanted.set()
@@ -71,8 +75,10 @@ class ImageAnalyst:
                 _log.warning("an image was not analysed", ref=build.ref, reason=f"{type(error).__name__}: {error}")
 
     async def _quiet(self) -> None:
+        """Wait until no build has run for a while, but not for ever: then it has the lowest priority all the same."""
         quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < QUIET_SECONDS:
+        deadline = quiet_since + BUSY_SECONDS
+        while (now := time.monotonic()) - quiet_since < QUIET_SECONDS and now < deadline:
             await asyncio.sleep(LOOK_SECONDS)
             if self._is_busy():
                 quiet_since = time.monotonic()
@@ -112,7 +118,17 @@ class ImageAnalyst:
             _log.warning("an image was not analysed", ref=build.ref, reason="no document")
             return None
         tags = build.image.tags if build.image else ()
-        return document | {"image": familiar(tags[0]) if tags else document["image"]}
+        redact = partial(self._desk.redact_of, build.ref)
+        return redacted(document, redact) | {"image": familiar(tags[0]) if tags else document["image"]}
+
+
+def redacted(document: Document, redact: Callable[[str], str]) -> Document:
+    """The document with its commands and paths without secrets."""
+    layers = [{**layer, "command": redact(layer["command"])} for layer in document["layers"]]
+    waste = [
+        {**one, **{name: redact(one[name]) for name in ("path", "same_as") if name in one}} for one in document["waste"]
+    ]
+    return document | {"layers": layers, "waste": waste}
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -57,7 +57,7 @@ def _growth(engine: Engine, where: Where, comparison: Comparison) -> ImageGrowth
         return None
     from buildprof.capture.image_growth import image_growth
 
-    return image_growth(engine, lambda: where.settings().data_dir, before, after)
+    return image_growth(engine, where.settings, before, after)
 
 
 def _write(comparison: Comparison, growth: ImageGrowth | None, *, show_all: bool, swapped: bool, as_json: bool) -> None:

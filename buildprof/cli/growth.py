@@ -30,7 +30,11 @@ def growth_lines(growth: ImageGrowth, width: int) -> list[Line]:
 
 
 def _named(file: FileGrowth) -> str:
-    mark = " (new)" if file.before_bytes is None else " (gone)" if file.after_bytes is None else ""
+    mark = {
+        file.before_bytes is None: " (new)",
+        file.after_bytes is None: " (gone)",
+        file.before_bytes == file.after_bytes: " (as large, other bytes)",
+    }.get(True, "")
     return clean(file.path, 300) + mark
 
 

@@ -32,7 +32,9 @@ def image_lines(report: ImageReport, width: int) -> list[Line]:
 def _head(report: ImageReport, width: int) -> list[Line]:
     analysis = report.analysis
     count = len(analysis.layers)
-    size = human_size(analysis.stored_bytes if report.size_bytes is None else report.size_bytes)
+    size = human_size(analysis.stored_bytes)
+    if report.size_bytes is not None and human_size(report.size_bytes) != size:
+        size += f" ({human_size(report.size_bytes)} as the engine counts it)"  # packed, by containerd's image store
     id_ = clean(report.id, 100).removeprefix("sha256:")[:SHORT_ID]
     rest = f"  {size} in {count} {plural(count, 'layer')}  id {id_}"
     name = cut(clean(report.image, 300), max(width - len(rest), 12))

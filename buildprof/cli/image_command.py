@@ -96,17 +96,19 @@ def command(  # noqa: PLR0913  # each is an option
     place = _place(where, docker_host, needs_engine=not is_path(image))
     with _progress(quiet=background) as reading:
         found, size_bytes = read_image(place, image, reading)
-    build, before_bytes = _made_by(place, found.id, build_ref)
+    build, before_bytes = _made_by(place, (found.id, *found.digests), build_ref)
     report = make_report(place, image, found, size_bytes, build)
     _write(report, as_json=as_json)
     if max_growth is not None and before_bytes is None:
         click.echo("buildprof: no earlier image of it is known: --max-growth was not checked", err=True)
+    grown_bytes = None if before_bytes is None or report.size_bytes is None else report.size_bytes - before_bytes
     analysis = report.analysis
     broken = broken_gates(
         Gates(max_size, min_efficiency, max_wasted, max_growth),
-        size_bytes=analysis.stored_bytes if report.size_bytes is None else report.size_bytes,
+        size_bytes=analysis.stored_bytes,
         wasted_bytes=analysis.wasted_bytes,
         efficiency=analysis.efficiency,
+        grown_bytes=grown_bytes,
         before_bytes=before_bytes,
     )
     if broken:
@@ -139,7 +141,7 @@ def _place(where: Where, docker_host: str | None, *, needs_engine: bool) -> Plac
     return Place(*where_it_is, settings.redact, settings.allow_build_args)
 
 
-def _made_by(place: Place, image_id: str, ref: str | None) -> tuple[Build | None, int | None]:
+def _made_by(place: Place, image_ids: tuple[str, ...], ref: str | None) -> tuple[Build | None, int | None]:
     """The build of an image, and the size of the image before. What it takes to ask is not loaded where no store is."""
     from buildprof.store_location import sqlite_file
 
@@ -148,7 +150,7 @@ def _made_by(place: Place, image_id: str, ref: str | None) -> tuple[Build | None
         return None, None
     from buildprof.capture.image_build import build_of
 
-    return build_of(place.store_url, image_id, ref)
+    return build_of(place.store_url, image_ids, ref)
 
 
 @contextmanager

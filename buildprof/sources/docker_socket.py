@@ -93,7 +93,7 @@ class LocalEngine:
 def _request(connection: _Connection, path: str) -> http.client.HTTPResponse:
     connection.request("GET", path)
     response = connection.getresponse()
-    if response.status == HTTPStatus.NOT_FOUND:
+    if response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:  # the second: no name that an image can have
         raise NotThereError(path)
     if response.status != HTTPStatus.OK:
         said = clean(response.read(2000).decode("utf-8", "replace"), 200)

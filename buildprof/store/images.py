@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Engine, Row, Select, select
@@ -52,13 +53,13 @@ def image_of(engine: Engine, build: Build) -> Document | None:
     return next(iter(_documents(engine, here)), None)
 
 
-def build_of_image(engine: Engine, image_id: str) -> Build | None:
-    """The head of the newest build that made an image, among the last ones."""
-    return next((one for one in list_builds(engine, BuildFilter(limit=_LOOKED_THROUGH)) if _made(one, image_id)), None)
+def build_of_image(engine: Engine, image_ids: Collection[str]) -> Build | None:
+    """The head of the newest build that made an image with one of these ids, among the last ones."""
+    return next((one for one in list_builds(engine, BuildFilter(limit=_LOOKED_THROUGH)) if _made(one, image_ids)), None)
 
 
-def _made(build: Build, image_id: str) -> bool:
-    return build.image is not None and build.image.id == image_id
+def _made(build: Build, image_ids: Collection[str]) -> bool:
+    return build.image is not None and build.image.id in image_ids
 
 
 def _documents(engine: Engine, statement: Select[Any]) -> list[Document]:

@@ -18,7 +18,7 @@ from buildprof.store import schema
 from buildprof.store.connect import reading
 from buildprof.store.errors import Ambiguous, NotFound
 from buildprof.store.recipes import load_recipe
-from buildprof.store.rows import build_from, key_text, load_labels, steps_from
+from buildprof.store.rows import build_from, clean, key_text, load_labels, steps_from
 from buildprof.store.totals import history_key, load_durations
 
 _HIGHEST = "\U0010ffff"
@@ -114,7 +114,7 @@ def overlapping_builds(engine: Engine, builder: str, started_ns: int, completed_
 
 
 def previous_build(engine: Engine, build: Build) -> Build | None:
-    """Find the head of the last completed build before this one, of the same project, target and builder."""
+    """Find the head of the last completed build before this one, of the same project, target, Dockerfile and builder."""
     builds = schema.builds
     statement = (
         select(builds)
@@ -122,6 +122,7 @@ def previous_build(engine: Engine, build: Build) -> Build | None:
             builds.c.project == build.project,
             builds.c.target == build.target,
             builds.c.builder == build.builder,
+            builds.c.dockerfile == clean(build.dockerfile),
             builds.c.status == Status.COMPLETED.value,
             builds.c.started_ns <= build.started_ns,
             tuple_(builds.c.started_ns, builds.c.ref) < tuple_(build.started_ns, build.ref),

@@ -34,7 +34,14 @@ def test_growth_is_a_share_or_a_size():
 
 
 def broken(gates: Gates, before_bytes: int | None = 1000) -> list[str]:
-    return broken_gates(gates, size_bytes=1100, wasted_bytes=100, efficiency=0.9, before_bytes=before_bytes)
+    return broken_gates(
+        gates,
+        size_bytes=1100,
+        wasted_bytes=100,
+        efficiency=0.9,
+        grown_bytes=None if before_bytes is None else 100,
+        before_bytes=before_bytes,
+    )
 
 
 def test_a_limit_that_is_kept_says_nothing():

@@ -1,38 +1,52 @@
 from dataclasses import replace
 
-from buildprof.analysis.image_steps import base_layers, image_steps, steps_of_layers
+import pytest
+
+from buildprof.analysis.image_steps import image_steps, steps_of_layers
 from buildprof.model.step import Layer
 from tests.analysis.recipes import a_build, stage
 from tests.recordings.replay import replay_name
 
 
-def built(*digests: str):
+def built(*digests: str | None):
     steps = stage("COPY a /", "RUN b", "COPY c /")
-    steps = [replace(step, layer=Layer(digest, 1)) for step, digest in zip(steps, digests, strict=True)]
+    steps = [
+        replace(step, layer=None if digest is None else Layer(digest, 1))
+        for step, digest in zip(steps, digests, strict=True)
+    ]
     return a_build("b", *steps)
 
 
-def ids(found):
-    return [one and one.step_id for one in found]
+def tied(build, *digests: str):
+    found, base = steps_of_layers(build, digests)
+    return [one and one.step_id for one in found], base
 
 
 def test_layers_belong_to_the_steps_that_name_their_digest():
-    build = built("sha256:1", "sha256:2", "sha256:3")
-    layers = [("sha256:base",), ("sha256:1", "x"), ("y", "sha256:2"), ("sha256:3",)]
-    found = steps_of_layers(build, layers)
-    assert ids(found) == [None, "1", "2", "3"]
-    assert found[1].lines == build.steps[0].lines
-    assert base_layers(found) == 1
+    build = built("x1", "x2", "x3")
+    assert tied(build, "base", "x1", "x2", "x3") == ([None, "1", "2", "3"], 1)
+    assert steps_of_layers(build, ["base", "x1", "x2", "x3"])[0][1].lines == build.steps[0].lines
 
 
-def test_where_steps_name_no_digest_the_last_layers_are_theirs():
-    assert ids(steps_of_layers(built("", "", ""), [(f"sha256:{n}",) for n in range(5)])) == [None, None, "1", "2", "3"]
+def test_a_digest_that_is_there_twice_belongs_to_the_last_that_fits():
+    assert tied(built("x1", "same", "same"), "same", "x1", "same", "same") == ([None, "1", "2", "3"], 1)
 
 
-def test_of_an_image_with_fewer_layers_than_steps_nothing_is_told():
-    found = steps_of_layers(built("", "", ""), [("sha256:0",)])
-    assert ids(found) == [None]
-    assert base_layers(found) == 0
+def test_where_steps_tell_other_digests_the_last_layers_are_theirs():
+    assert tied(built("p1", "p2", "p3"), "d0", "d1", "d2", "d3", "d4") == ([None, None, "1", "2", "3"], 2)
+
+
+@pytest.mark.parametrize(
+    "digests",
+    [("", "", ""), ("x1", None, "x3"), ("x1", "other", "x3"), ("x3", "x2", "x1")],
+)
+def test_where_steps_and_layers_do_not_fit_together_nothing_is_told(digests):
+    assert tied(built(*digests), "base", "x1", "x2", "x3") == ([None] * 4, 0)
+    assert tied(built("x1", "x2", "x3"), "x1") == ([None], 0)
+
+
+def test_of_a_build_that_makes_no_layer_all_are_of_the_base():
+    assert tied(a_build("b"), "x1", "x2") == ([None, None], 2)
 
 
 def test_only_the_last_stage_and_what_it_stands_on_is_in_the_image():
@@ -41,6 +55,6 @@ def test_only_the_last_stage_and_what_it_stands_on_is_in_the_image():
     assert [(step.stage, step.instruction) for step in made] == [
         ("deps", "FROM"), ("stage-2", "COPY"), ("stage-2", "COPY"), ("stage-2", "RUN"),
     ]  # fmt: skip
-    found = steps_of_layers(build, [(step.layer.digest,) for step in made if step.layer])
-    assert ids(found) == [None, *(step.id for step in made[1:])]
-    assert base_layers(found) == 1
+    found, base = steps_of_layers(build, [step.layer.digest for step in made if step.layer])
+    assert [one and one.step_id for one in found] == [None, *(step.id for step in made[1:])]
+    assert base == 1

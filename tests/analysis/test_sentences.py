@@ -118,7 +118,7 @@ def said(cause: Cause, evidence=None, confidence=CERTAIN, of=COPY, **changes) ->
         (
             Cause.EVICTED,
             {"lost_at": [None, None], "by": None},
-            "it is no longer in the cache, though it is the same as before",
+            "it is the same as before, but was lost from the cache",
         ),
         (
             Cause.COLD_BUILDER,

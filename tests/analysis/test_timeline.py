@@ -180,3 +180,11 @@ def test_the_path_of_a_recording_is_not_longer_than_its_build_and_explains_most_
 
     # Of a build without work, what the engine does between the steps is a large part.
     assert (0.4 if "warm" in name else 0.85) < share <= 1.0
+
+
+def test_what_runs_one_after_the_other_is_one_chain_also_across_stages():
+    steps = [step("a", 2), step("b", 3), step("c", 1, "a")]
+    assert critical_path(steps).seconds == 3
+    path = critical_path(steps, in_order=True)
+    assert (path.ids, path.seconds) == (("a", "b", "c"), 6)
+    assert set(path.slack_seconds.values()) == {0}

@@ -15,6 +15,7 @@ from buildprof.assembly.redact import make_redactor
 from buildprof.capture import desk as module
 from buildprof.capture.desk import Desk, RefusedError
 from buildprof.ingest import Ingest
+from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.store import connect
 from buildprof.store.errors import StoreError
 from buildprof.store.queries import cursor
@@ -81,3 +82,14 @@ async def test_what_trying_again_does_not_mend_is_refused_at_once(desk: Desk) ->
 
     with pytest.raises(RefusedError, match="too large"):
         await desk.write(work)
+
+
+async def test_what_the_cache_lost_is_noted_without_secrets(desk: Desk, store_file: Path) -> None:
+    text = "mount / from exec /bin/sh -c curl -H 'Authorization: Bearer abcdef123456789' https://me:s3cr3tpw@example.invalid"
+    record = CacheRecord("id", 1, text, "regular", in_use=False, shared=False, created_ns=5)
+    before, after = CacheUsage("default", 1, (record,)), CacheUsage("default", 9, ())
+    await desk.save_lost(before, after, [record])
+    (found,) = sqlite3.connect(store_file).execute("SELECT description FROM lost_records").fetchone()
+    assert found.startswith("mount / from exec /bin/sh -c curl")
+    assert "abcdef123456789" not in found
+    assert "s3cr3tpw" not in found

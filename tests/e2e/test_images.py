@@ -146,3 +146,23 @@ def test_the_image_of_a_classic_build_is_tied_to_its_steps(any_engine, shared_ag
     assert [step and step["instruction"] for step in tied] == [None, "RUN", "RUN", "COPY"]
     assert [step["layer"]["digest"] for step in tied[1:]] == [layer["digest"] for layer in document["layers"][1:]]
     assert document["own_wasted_bytes"] == 300_005
+
+
+def test_no_value_of_a_build_argument_is_in_what_is_stored_of_an_image(history_engine, agent_on, tmp_path):
+    agent = agent_on(history_engine)
+    dockerfile = "FROM base\nARG PLACE\nCOPY app /srv/$PLACE/app\nRUN rm /srv/$PLACE/app\n"
+    context = project(tmp_path / "discreet-image", dockerfile, app="1" * 2000)
+    ended(agent, build(history_engine, context, "--build-arg=PLACE=tokvalue77", "-t", "e2e-discreet-image"))
+    document = analysed(agent, "e2e-discreet-image")
+    assert document["own_wasted_bytes"] == 2000
+    assert document["layers"][1]["command"] == "COPY app /srv/$PLACE/app"
+    assert not [file for file in agent.data_dir.glob("buildprof.db*") if b"tokvalue77" in file.read_bytes()]
+
+
+def test_an_image_that_adds_metadata_alone_is_its_base(engine_28, shared_agent, tmp_path):
+    agent = shared_agent(engine_28)
+    ended(agent, build(engine_28, project(tmp_path / "below", DOCKERFILE, app="1"), "-t", "e2e-below"))
+    ended(agent, build(engine_28, project(tmp_path / "above", "FROM e2e-below\nENV X=1\n"), "-t", "e2e-above"))
+    document = analysed(agent, "e2e-above")
+    assert [layer["base"] for layer in document["layers"]] == [True] * 4
+    assert document["own_wasted_bytes"] == 0

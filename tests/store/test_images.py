@@ -56,10 +56,10 @@ def test_an_image_belongs_to_the_builds_that_made_it(engine: Engine, writer: Wri
     assert image_of(engine, build) is None
     save(writer, document := a_document())
     assert image_of(engine, build) == document
-    found = build_of_image(engine, "sha256:abcdef")
+    found = build_of_image(engine, ["sha256:abcdef"])
     assert found is not None
     assert found.ref == "ref-1"
-    assert build_of_image(engine, "sha256:other") is None
+    assert build_of_image(engine, ["sha256:other"]) is None
 
 
 def test_images_are_deleted_with_the_builds_of_their_time(engine: Engine, writer: Writer) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
@@ -125,6 +127,7 @@ def test_the_previous_build_is_the_last_completed_one_of_the_same_line(engine: E
     found = previous_build(engine, asked)
     assert found is not None
     assert found.ref == "previous"
+    assert previous_build(engine, replace(asked, dockerfile="other.Dockerfile")) is None
     earliest = previous_build(engine, make_build("x", started_ns=T0))
     assert earliest is None
 

@@ -159,7 +159,7 @@ class _Layers:
             error = said
         self.limits = replace(
             self.limits,
-            unpacked_bytes=self.limits.unpacked_bytes - unpacked.unpacked_bytes,
+            unpacked_bytes=self.limits.unpacked_bytes - max(unpacked.unpacked_bytes, files.size_bytes),
             entries=self.limits.entries - len(files),
             name_bytes=self.limits.name_bytes - len(files.paths) - len(files.targets),
         )
@@ -196,7 +196,8 @@ class _StreamedContents:
             head = content.peek(BLOCK_BYTES)
             if blob and (files := self._reader.known(f"sha256:{blob[1]}")) is not None:
                 is_packed = compression_of(head) is not Compression.NONE
-                self._layers[name] = _Layer(files, None, member.size_bytes if is_packed else None)
+                # Not read, so its name alone says what it is: that has to be what the image wants of it.
+                self._layers[name] = _Layer(files, f"sha256:{blob[1]}", member.size_bytes if is_packed else None)
             elif compression_of(head) is not Compression.NONE or is_tar(head) or not head:
                 self._layers[name] = self._reader.read(content, name)
             elif member.size_bytes <= MAX_DOCUMENT_BYTES and head.lstrip()[:1] in {b"{", b"["}:
@@ -232,6 +233,8 @@ class _StoredContents:
             if size_bytes > MAX_DOCUMENT_BYTES:
                 raise LayerLimitError(f"a document of more than {MAX_DOCUMENT_BYTES >> 20} MiB")
             document = _all_of(stream)
+            if len(document) > MAX_DOCUMENT_BYTES:
+                raise LayerLimitError(f"a document of more than {MAX_DOCUMENT_BYTES >> 20} MiB")
             _check_name(name, f"sha256:{hashlib.sha256(document).hexdigest()}")
             return document
 
@@ -275,7 +278,12 @@ def _open_below(root: Path, name: str) -> int | None:
         return None
     try:
         # Not blocking: a FIFO would keep us waiting.
-        descriptor = os.open(root / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        place = (root / name).resolve(strict=True)
+        if not place.is_relative_to(root.resolve()):
+            return None
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except RuntimeError:  # links in a circle, until Python 3.13
+        return None
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO}:
             return None

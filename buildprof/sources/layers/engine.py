@@ -62,12 +62,14 @@ def _read(
     tags = tuple(clean(tag, 300) for tag in (inspect.get("RepoTags") or ())[:100])
     digests = [str(one) for one in (inspect.get("RootFS") or {}).get("Layers") or ()]
     directories = layer_directories(inspect, str(info.get("DockerRootDir", "")), str(info.get("Driver", "")))
-    found: dict[str, LayerFiles] | None = None
-    if directories is not None and is_local:
-        found = _from_directories(directories, kept, reading)
-    if found is None and digests:
-        known = {digest: files for digest in set(digests) if (files := kept.find(digest)) is not None}
-        found = known if len(known) == len(set(digests)) else None
+    known = {digest: files for digest in set(digests) if (files := kept.find(digest)) is not None}
+    found: dict[str, LayerFiles] | None = known if digests and len(known) == len(set(digests)) else None
+    if found is None and directories is not None and is_local:
+        found = _from_directories(directories, known, reading)
+        api.inspect_image(id_)  # an image that is removed meanwhile loses its record before its files
+        for digest, files in (found or {}).items():
+            if digest not in known:
+                kept.keep(digest, files)
     if found is None:
         archived = _from_stream(api, id_, kept, reading.on_progress)
         return ArchivedImage(
@@ -77,22 +79,19 @@ def _read(
     layers = tuple(
         ImageLayer(digest, found[digest], command) for digest, command in zip(digests, commands, strict=True)
     )
-    return ArchivedImage(id_, tags, "", (), layers), size_bytes
+    platform = "/".join(str(part) for key in ("Os", "Architecture", "Variant") if (part := inspect.get(key)))
+    return ArchivedImage(id_, tags, platform, (), layers), size_bytes
 
 
 def _from_directories(
-    directories: Mapping[str, bytes], kept: KeptLayers, reading: Reading
+    directories: Mapping[str, bytes], known: Mapping[str, LayerFiles], reading: Reading
 ) -> dict[str, LayerFiles] | None:
     """The layers by digest; None if one of them cannot be read in this way."""
-    found = {digest: files for digest in directories if (files := kept.find(digest)) is not None}
-    unknown = {digest: directory for digest, directory in directories.items() if digest not in found}
+    unknown = {digest: directory for digest, directory in directories.items() if digest not in known}
     try:
-        for digest, files in _scanned(unknown, reading):
-            found[digest] = files
-            kept.keep(digest, files)
+        return {**known, **dict(_scanned(unknown, reading))}
     except (CannotReadDirectoryError, RuntimeError):  # the second: a process of the pool was killed
         return None
-    return found
 
 
 def _scanned(directories: Mapping[str, bytes], reading: Reading) -> Iterator[tuple[str, LayerFiles]]:

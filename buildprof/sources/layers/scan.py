@@ -82,6 +82,9 @@ class _Scan:
             self._device, self._prefixes = info.st_dev, _attribute_prefixes(info.st_uid)
             self._read_directory(root, b"", 0)
             self._take_turn()
+            now = os.stat(directory, follow_symlinks=False)  # noqa: PTH116  # bytes
+            if (now.st_dev, now.st_ino) != (info.st_dev, info.st_ino) or info.st_mtime_ns != now.st_mtime_ns:
+                raise CannotReadDirectoryError(f"{clean(os.fsdecode(directory))}: changed while it was read")
         finally:
             os.close(root)
 

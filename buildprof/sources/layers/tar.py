@@ -23,7 +23,7 @@ class Limits:
     """How much is read before giving up. `unpacked_bytes` counts what comes out of decompression, and holes of files."""
 
     unpacked_bytes: int = 1 << 38
-    entries: int = 4_000_000
+    entries: int = 2_000_000
     name_bytes: int = 512 << 20
 
 

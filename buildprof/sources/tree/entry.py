@@ -175,13 +175,19 @@ def entry_count(blob: bytes | None) -> int:
     return int(_HEAD.unpack_from(blob)[0]) if blob else 0
 
 
+def bounded_ns(time_ns: int) -> int:
+    """A time as 64 bits hold it: a file may be dated after 2262."""
+    return max(-(2**63), min(time_ns, 2**63 - 1))
+
+
 def stat_record(info: os.stat_result) -> bytes:
     """What is kept of a stat: a directory's size and times change with what is in it, which is kept with itself."""
     mode = info.st_mode
     if stat.S_ISDIR(mode):
         return STAT.pack(mode, info.st_uid, info.st_gid, 0, 0, 0, info.st_ino)
     size = info.st_rdev if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else info.st_size
-    return STAT.pack(mode, info.st_uid, info.st_gid, size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+    times = (bounded_ns(info.st_mtime_ns), bounded_ns(info.st_ctime_ns))
+    return STAT.pack(mode, info.st_uid, info.st_gid, size, *times, info.st_ino)
 
 
 def make_entry(name: bytes, record: bytes, state: State, content: bytes = _NO_HASH, target: bytes = b"") -> Entry:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from buildprof.sources.tree.database import Database, TreeNote
-from buildprof.sources.tree.entry import Entry, Listing, State, entry_count, replace_entries, unpack
+from buildprof.sources.tree.entry import Entry, Listing, State, bounded_ns, entry_count, replace_entries, unpack
 from buildprof.sources.tree.file_systems import FileSystems
 from buildprof.sources.tree.ignore import NOTHING, Patterns, Verdict, read_ignore_file, read_patterns
 from buildprof.sources.tree.inotify import Inotify, Watches
@@ -310,7 +310,7 @@ class Index:
         place = _join(self.directory, path) if path else self.directory
         try:
             with open_directory(place) as descriptor:
-                own = os.fstat(descriptor)
+                mtime_ns = bounded_ns(os.fstat(descriptor).st_mtime_ns)
                 for name in names:
                     below = os.fsdecode(_join(path, name))
                     mine = self._patterns.match(below, verdict) if self._patterns else NOTHING
@@ -331,9 +331,9 @@ class Index:
             self._drop(path)
             return
         if None in changes.values():  # what is gone has no time: its directory's tells
-            self.newest_ns = max(self.newest_ns, own.st_mtime_ns)
-        if changes or own.st_mtime_ns != listing.mtime_ns:
-            changed = replace_entries(listing, changes, own.st_mtime_ns)
+            self.newest_ns = max(self.newest_ns, mtime_ns)
+        if changes or mtime_ns != listing.mtime_ns:
+            changed = replace_entries(listing, changes, mtime_ns)
             self.entries += changed.count - listing.count
             self._out.append((path, changed.pack()))
         self._write()

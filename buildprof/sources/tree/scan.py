@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from buildprof.sources.tree.entry import (
     Entry,
     Listing,
     State,
+    bounded_ns,
     make_entry,
     stat_record,
     unpack,
@@ -93,10 +95,11 @@ def read_directory(  # noqa: PLR0913, PLR0917  # all of it changes what is read
         return Reading(unreadable := Listing(is_readable=False), before != unreadable, 0)
 
 
-def _read(  # noqa: C901, PLR0913, PLR0915, PLR0917  # one loop, in line
+def _read(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917  # one loop, in line
     descriptor: int, own: os.stat_result, relative: str, old: Listing | None, patterns: Patterns, verdict: Verdict
 ) -> Reading:
-    newest_ns = max(own.st_mtime_ns, own.st_ctime_ns)
+    own_mtime_ns = bounded_ns(own.st_mtime_ns)
+    newest_ns = max(own_mtime_ns, own.st_ctime_ns)
     prefix = f"{relative}/" if relative else ""
     rows: list[tuple[bytes, bytes, int, bool]] = []
     directories: list[tuple[str, int, Verdict]] = []
@@ -121,7 +124,10 @@ def _read(  # noqa: C901, PLR0913, PLR0915, PLR0917  # one loop, in line
             ctime_ns = info.st_ctime_ns
             newest_ns = ctime_ns if ctime_ns > newest_ns else newest_ns  # noqa: FURB136  # max() is slow
             if mode & _KIND == stat.S_IFREG:
-                record = pack(mode, uid, gid, info.st_size, info.st_mtime_ns, ctime_ns, inode)
+                try:
+                    record = pack(mode, uid, gid, info.st_size, info.st_mtime_ns, ctime_ns, inode)
+                except struct.error:  # dated after 2262
+                    record = stat_record(info)
                 has_links = has_links or info.st_nlink > 1
             else:
                 record = stat_record(info)
@@ -134,8 +140,8 @@ def _read(  # noqa: C901, PLR0913, PLR0915, PLR0917  # one loop, in line
     if old is not None and old.stats == stats and old.names == names and old.is_readable:
         passed = State.PASSED in old.states or (has_patterns and any(row[3] for row in rows))
         if not passed and not old.needs_another_look:
-            same = old if old.mtime_ns == own.st_mtime_ns else None
-            listing = same or _listing(own.st_mtime_ns, rows, stats, names, old.states, old.hashes, old.targets)
+            same = old if old.mtime_ns == own_mtime_ns else None
+            listing = same or _listing(own_mtime_ns, rows, stats, names, old.states, old.hashes, old.targets)
             return Reading(listing, same is None, own.st_dev, newest_ns, tuple(directories), has_links=has_links)
     known = _known(old)
     states, hashes, targets = bytearray(), [], []
@@ -149,7 +155,7 @@ def _read(  # noqa: C901, PLR0913, PLR0915, PLR0917  # one loop, in line
             targets.append(read_link(descriptor, name))
         states.append(state)
         hashes.append(content)
-    listing = _listing(own.st_mtime_ns, rows, stats, names, bytes(states), b"".join(hashes), b"\0".join(targets))
+    listing = _listing(own_mtime_ns, rows, stats, names, bytes(states), b"".join(hashes), b"\0".join(targets))
     return Reading(listing, listing != old, own.st_dev, newest_ns, tuple(directories), hashed, has_links)
 
 

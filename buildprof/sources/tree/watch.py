@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -29,6 +30,7 @@ MAX_DIRTY_NAMES = 1000
 _TICK_SECONDS = 0.5
 _RETAIN_SECONDS = 3600.0
 _REFUSED_SECONDS = 600.0
+_log = logging.getLogger(__name__)
 _BUILD_FILE = re.compile(
     rb"Dockerfile|.+\.Dockerfile|Dockerfile\..+(?<!\.dockerignore)|Containerfile|(?:docker-)?compose.*\.ya?ml"
     rb"|docker-bake.*\.(?:hcl|json)",
@@ -158,8 +160,12 @@ class Trees:
     def _work(self) -> None:
         """Tend the trees between builds. What the disk does not take now is tried again."""
         while not self._is_closing.wait(_TICK_SECONDS):
-            with suppress(OSError, sqlite3.Error):
+            try:
                 self._tend()
+            except (OSError, sqlite3.Error):
+                continue
+            except Exception:  # noqa: BLE001  # one tree of any making must not end the tending of all; it is logged whole
+                _log.exception("a watched directory could not be read")
 
     def _tend(self) -> None:
         """Read large files, and changes where there are many; drop what is old."""

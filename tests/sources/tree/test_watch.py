@@ -300,3 +300,14 @@ def test_how_trees_are_watched_is_noted_for_others(
     assert read_notes(path, 0) == [TreeNote(os.fsencode(context), "polled: out of inotify watches", unwatched, 1)]
     assert read_notes(path, time.time_ns() + 10**9) == []
     assert read_notes(tmp_path / "none.db", 0) == []
+
+
+def test_a_file_of_any_date_is_watched(trees: Trees, context: Path):
+    make(context, {"src/far": "1", "src/long ago": "1"})
+    before = snap(trees, context)
+    os.utime(context / "src/far", ns=(0, 10_413_792_000 * 10**9))
+    os.utime(context / "src", ns=(0, 10_413_792_000 * 10**9))
+    assert changes(trees, before, snap(trees, context)).changed == ()
+    (context / "src/far").write_text("2")
+    os.utime(context / "src/far", ns=(0, 10_413_792_000 * 10**9))
+    assert changes(trees, before, snap(trees, context)).changed == ("src/far",)
