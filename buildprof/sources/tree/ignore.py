@@ -7,6 +7,7 @@ on below an ignored directory: tonistiigi/fsutil, `filterFS.Walk`. Checked again
 from __future__ import annotations
 
 import os
+import re
 import stat
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ MAX_WILDCARDS = 4
 """Stars in one pattern. Each is a loop in the one before it, so that a hostile pattern could take hours over a name."""
 
 _WILDCARDS = frozenset("*?[]\\^")
+_SPECIAL = frozenset("[]\\^")
 
 Verdict = tuple[bool, tuple[bool, ...]]
 """Whether a path matches, and which patterns match it or a directory above it; () for none."""
@@ -39,7 +41,10 @@ class Patterns:
         self._matcher = _compile(good)
         # The pinned package's list: its own `matches` asks every directory above a path again, for each path.
         compiled = self._matcher._patterns  # noqa: SLF001
-        self._patterns: list[tuple[bool, Callable[[str], bool]]] = [(one.exclusion, one.match) for one in compiled]
+        self._patterns: list[tuple[bool, Callable[[str], bool]]] = [
+            (one.exclusion, _linear(pattern.removeprefix("!")) or one.match)
+            for one, pattern in zip(compiled, self._matcher.patterns, strict=True)
+        ]
         cleaned = [pattern for pattern in self._matcher.patterns if not pattern.startswith("!")]
         self._exact = {pattern for pattern in cleaned if _WILDCARDS.isdisjoint(pattern)}
         self._others = [
@@ -105,6 +110,25 @@ def read_ignore_file(path: bytes) -> bytes:
             ):
                 return text
     return b""
+
+
+def _linear(pattern: str) -> Callable[[str], bool] | None:
+    """A match for a pattern with several stars in a name, without going back: else each is a loop in the one before.
+
+    What is between two stars is taken where it is first found (an atomic group), which will do where only stars and
+    question marks are no letters. None for other patterns.
+    """
+    names = pattern.split("/")
+    if "**" in pattern or not _SPECIAL.isdisjoint(pattern) or max(name.count("*") for name in names) < 2:
+        return None
+    wanted = []
+    for name in names:
+        first, *rest = (re.escape(piece).replace(r"\?", "[^/]") for piece in name.split("*"))
+        *middle, last = rest or [""]
+        found = "".join(f"(?>[^/]*?{piece})" for piece in middle if piece)
+        wanted.append(f"{first}{found}[^/]*{last}" if rest else first)
+    compiled = re.compile("/".join(wanted), re.DOTALL)
+    return lambda path: compiled.fullmatch(path) is not None
 
 
 def _is_good(line: str) -> bool:

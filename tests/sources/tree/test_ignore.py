@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 from e2b_dockerfile_utils import PatternMatcher
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildprof.model.recipe import ContextUse
+from buildprof.sources.tree import ignore as module
 from buildprof.sources.tree.compare import Moment
-from buildprof.sources.tree.ignore import NOTHING, ignore_file, read_ignore_file, read_patterns
+from buildprof.sources.tree.ignore import NOTHING, Patterns, ignore_file, read_ignore_file, read_patterns
 from buildprof.sources.tree.selection import select
 from tests.engines.engine import Engine
 from tests.sources.tree.trees import build, index_of, make
@@ -107,3 +108,20 @@ def test_bad_lines_are_left_out_and_bad_files_are_none(tmp_path: Path):
     assert patterns.match("\udcff", NOTHING)[0]
     assert read_ignore_file(bytes(tmp_path)) == b""
     assert read_ignore_file(bytes(tmp_path / "none")) == b""
+
+
+@settings(max_examples=2000)
+@given(st.text("ab*?/.$+(", min_size=1, max_size=10), st.text("ab/.$+(\n", min_size=1, max_size=12))
+def test_names_with_several_stars_match_as_the_library_has_it(line: str, path: str):
+    try:
+        (compiled,) = PatternMatcher([line])._patterns
+    except (ValueError, IndexError):
+        return
+    linear = module._linear(PatternMatcher([line]).patterns[0])
+    assert linear is None or compiled.exclusion or linear(path) == compiled.match(path)
+
+
+def test_patterns_made_to_take_hours_take_no_time():
+    patterns = Patterns([f"*a*a*a*b{number}" for number in range(1900)])
+    assert patterns.match("a" * 245 + "1", NOTHING) == NOTHING
+    assert patterns.match("xaxaxabxb7", NOTHING)[0]
