@@ -55,7 +55,8 @@ class Place:
 
     def running_agent(self) -> Agent:
         if self.agent is None:
-            self.agent = start_agent(self.engine, self.data_dir, environment=self.environment)
+            environment = {"BUILDPROF_ANALYSE_IMAGES": "false", **self.environment}  # nothing is asked about images
+            self.agent = start_agent(self.engine, self.data_dir, environment=environment)
         return self.agent
 
     def stop_agent(self) -> None:
