@@ -250,7 +250,7 @@ async def test_the_api_document_tells_of_every_route_and_of_no_other(site):
     assert document["openapi"].startswith("3.1")
     assert document["paths"].keys() == {operation.path for operation in OPERATIONS}
     site.save(a_build(), an_explanation())
-    site.writer.save_image("default", a_document(image="shop"), [], scope=SCOPE, at_ns=1)
+    site.writer.save_image("default", a_document(image="shop:latest"), [], scope=SCOPE, at_ns=1)
     for path, item in document["paths"].items():
         response = await site.client.head(path.replace("{ref}", "last").replace("{image}", "shop"))
         assert response.status_code == 200

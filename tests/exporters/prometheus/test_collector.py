@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from buildprof.analysis.contributions import LabelBudget, contributions, evictions
+from buildprof.analysis.contributions import LabelBudget, contributions, evictions, image_contributions
 from buildprof.analysis.summary import summarize
 from buildprof.exporters.prometheus.catalog import CATALOG
 from buildprof.exporters.prometheus.collector import StoredSeries, scrape, wants_openmetrics
@@ -123,6 +123,7 @@ def value_of(found, name: str, **labels: str) -> float:
 def test_a_scrape_has_every_metric_of_the_catalog_and_no_other(store, writer, openmetrics):
     save(writer, a_build())
     writer.apply_contributions(evictions("default", 1, 10), scope=SCOPE)
+    writer.apply_contributions(image_contributions(10, 0.9, a_build(), LabelBudget()), scope=SCOPE)
     body = scrape(stored_series(store), busy_self_metrics(), openmetrics=openmetrics)
     parse = parse_openmetrics if openmetrics else parse_text
     families = {family.name: family for family in parse(body.decode())}
