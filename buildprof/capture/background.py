@@ -24,7 +24,8 @@ _SET_PARENT_DEATH_SIGNAL = 1
 def work_in_background() -> None:
     """Take the lowest priority for this process.
 
-    It ends with the one that started it (prctl(2), PR_SET_PDEATHSIG), and after MAX_SECONDS at the latest. What the system does not allow is left as it is.
+    It ends with the one that started it (prctl(2), PR_SET_PDEATHSIG), and after MAX_SECONDS at the latest. What the
+    system does not allow is left as it is.
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _LOWEST)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import structlog
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from buildprof.capture.quiet import until_quiet
 from buildprof.model.cache import CacheRecord, CacheUsage
 from buildprof.model.series import Contribution
 from buildprof.sources.buildkit.connection import BuildkitChannel
@@ -67,22 +68,23 @@ class CacheReader:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SLOW_SECONDS):
                     await self._wanted.wait()
-            await self._quiet()
             self._wanted.clear()
+            await until_quiet(
+                self._is_busy_or_asked,
+                quiet_seconds=QUIET_SECONDS,
+                at_most_seconds=BUSY_SECONDS,
+                look_seconds=_LOOK_SECONDS,
+            )
             waiting, self._waiting = self._waiting, {}
             if usage := await self.read(channel):
                 for ref in waiting:
                     await use(ref, usage)
 
-    async def _quiet(self) -> None:
-        """Wait until no build has run for a while, but not for ever."""
-        deadline = time.monotonic() + BUSY_SECONDS
-        quiet_since = time.monotonic()
-        while (now := time.monotonic()) - quiet_since < QUIET_SECONDS and now < deadline:
-            self._wanted.clear()
-            await asyncio.sleep(_LOOK_SECONDS)
-            if self.is_busy() or self._wanted.is_set():  # one that was over between two looks has asked
-                quiet_since = time.monotonic()
+    def _is_busy_or_asked(self) -> bool:
+        """Whether builds run, or one that was over between two looks has asked."""
+        is_asked = self._wanted.is_set()
+        self._wanted.clear()
+        return is_asked or self.is_busy()
 
     async def read(self, channel: BuildkitChannel) -> CacheUsage | None:
         """One reading; None if the engine gives none."""

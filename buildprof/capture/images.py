@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -16,6 +15,7 @@ import structlog
 
 from buildprof.assembly.image_names import familiar
 from buildprof.capture.desk import Desk, RefusedError
+from buildprof.capture.quiet import until_quiet
 from buildprof.config import Settings
 from buildprof.model.build import Build, Status
 from buildprof.model.document import Document
@@ -24,7 +24,7 @@ QUIET_SECONDS = 2.0
 """No build may have run for so long before an image is looked at."""
 
 BUSY_SECONDS = 600.0
-"""And at most so long for the builds that run."""
+"""And at most so long for the builds that run: then it has the lowest priority all the same."""
 
 LOOK_SECONDS = 0.5
 MAX_SECONDS = 300.0
@@ -64,7 +64,12 @@ class ImageAnalyst:
         """Analyse what is wanted, until cancelled."""
         while True:
             await self._wanted.wait()
-            await self._quiet()
+            await until_quiet(
+                self._is_busy,
+                quiet_seconds=QUIET_SECONDS,
+                at_most_seconds=BUSY_SECONDS,
+                look_seconds=LOOK_SECONDS,
+            )
             build = self._waiting.pop(next(iter(self._waiting)))
             if not self._waiting:
                 self._wanted.clear()
@@ -73,15 +78,6 @@ class ImageAnalyst:
                     await self._desk.write(partial(self._desk.ingest.save_image, build, document))
             except (OSError, RefusedError, KeyError, TypeError) as error:  # as much as one image can bring about
                 _log.warning("an image was not analysed", ref=build.ref, reason=f"{type(error).__name__}: {error}")
-
-    async def _quiet(self) -> None:
-        """Wait until no build has run for a while, but not for ever: then it has the lowest priority all the same."""
-        quiet_since = time.monotonic()
-        deadline = quiet_since + BUSY_SECONDS
-        while (now := time.monotonic()) - quiet_since < QUIET_SECONDS and now < deadline:
-            await asyncio.sleep(LOOK_SECONDS)
-            if self._is_busy():
-                quiet_since = time.monotonic()
 
     async def _analyse(self, build: Build) -> Document | None:
         """What `buildprof image` prints of the build's image; None if it can make nothing of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from buildprof.assembly.history_text import layer_command
 from buildprof.assembly.layer_entries import layer_entries
@@ -54,18 +55,17 @@ def read_engine_image(
 def _read(
     api: ImageApi, image: str, kept: KeptLayers, reading: Reading, *, is_local: bool
 ) -> tuple[ArchivedImage, int | None]:
-    inspect, info = api.inspect_image(image), api.info()
+    inspect = api.inspect_image(image)
     id_ = str(inspect.get("Id", ""))
     size_bytes = size if isinstance(size := inspect.get("Size"), int) and size >= 0 else None
     if size_bytes is not None:
         reading.on_size(size_bytes)
     tags = tuple(clean(tag, 300) for tag in (inspect.get("RepoTags") or ())[:100])
     digests = [str(one) for one in (inspect.get("RootFS") or {}).get("Layers") or ()]
-    directories = layer_directories(inspect, str(info.get("DockerRootDir", "")), str(info.get("Driver", "")))
     known = {digest: files for digest in set(digests) if (files := kept.find(digest)) is not None}
     found: dict[str, LayerFiles] | None = known if digests and len(known) == len(set(digests)) else None
-    if found is None and directories is not None and is_local:
-        found = _from_directories(directories, known, reading)
+    if found is None and is_local:
+        found = _from_directories(inspect, api.info(), known, reading)
         api.inspect_image(id_)  # an image that is removed meanwhile loses its record before its files
         for digest, files in (found or {}).items():
             if digest not in known:
@@ -84,9 +84,12 @@ def _read(
 
 
 def _from_directories(
-    directories: Mapping[str, bytes], known: Mapping[str, LayerFiles], reading: Reading
+    inspect: Mapping[str, Any], info: Mapping[str, Any], known: Mapping[str, LayerFiles], reading: Reading
 ) -> dict[str, LayerFiles] | None:
     """The layers by digest; None if one of them cannot be read in this way."""
+    directories = layer_directories(inspect, str(info.get("DockerRootDir", "")), str(info.get("Driver", "")))
+    if directories is None:
+        return None
     unknown = {digest: directory for digest, directory in directories.items() if digest not in known}
     try:
         return {**known, **dict(_scanned(unknown, reading))}
