@@ -164,7 +164,14 @@ def _sources(settings: Settings, desk: Desk, own: SelfMetrics) -> tuple[list[Sou
         captures.append(capture)
         sources.append(Source(SourceHealth("buildkit", builder.name, own), capture.run))
     buildkit_health = sources[0].health
-    events = ClassicCapture(name, main, api, desk, lambda: _lacks_history(buildkit_health))
+    events = ClassicCapture(
+        builder=name,
+        endpoint=main,
+        api=api,
+        desk=desk,
+        lacks_history=lambda: _lacks_history(buildkit_health),
+        watch=settings.watch,
+    )
     events.buildkit_is_busy = lambda: captures[0].is_busy
     sources.append(Source(SourceHealth("docker_events", name, own), events.run))
     return sources, captures

@@ -134,7 +134,10 @@ def _about_watching(evidence: Evidence, build: Build) -> str:
     if evidence.get("changed") is not None:
         return ""
     if build.source is Source.CLASSIC:
-        return "Which file is known of builds with BuildKit: the classic builder does not tell its directory."
+        return (
+            "The classic builder does not tell its directory. Which file is known of builds with BuildKit, and where"
+            " the agent can see the client's `docker build`, or `watch` names the directory of the Dockerfile."
+        )
     return (
         "Which file is known of the main context alone, if the agent can read that directory and buildx's state"
         " (`buildx_dirs`)."

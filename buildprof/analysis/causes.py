@@ -173,8 +173,9 @@ def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: 
 
 
 def _doubted(build: Build, miss: Miss) -> Miss:
-    """Of a build that could not be placed nobody knows which builds are its earlier ones."""
-    if build.project != UNKNOWN_PROJECT or miss.finding.cause is not Cause.FIRST_BUILD:
+    """Of a build that could not be placed nobody knows which are its earlier ones; of a classic one they may lack a place."""
+    is_placed = build.project != UNKNOWN_PROJECT and build.source is not Source.CLASSIC
+    if is_placed or miss.finding.cause is not Cause.FIRST_BUILD:
         return miss
     return replace(miss, finding=replace(miss.finding, confidence=Confidence.LIKELY))
 

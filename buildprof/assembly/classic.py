@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from buildprof.assembly.classic_build import COMPOSE_LABELS, Ending, buildkit_image, classic_build
+from buildprof.assembly.classic_build import COMPOSE_LABELS, Ending, build_ref, buildkit_image, classic_build
 from buildprof.assembly.classic_facts import (
     IMAGE_ID,
     Answers,
@@ -111,6 +111,11 @@ class ClassicTracker:
         """The first event of the oldest build that has not ended: from here a stream is to be read again."""
         return min((run.started_ns for run in self._runs), default=None)
 
+    @property
+    def open_refs(self) -> list[str]:
+        """The refs that builds which have not ended will have."""
+        return [build_ref(self._builder, run.threads[0].containers[0].id) for run in self._runs]
+
     def questions(self, event: EngineEvent) -> list[Question]:
         """What must be known to fold an event, the most urgent first."""
         image = event.attributes.get("image", "")
@@ -143,10 +148,9 @@ class ClassicTracker:
         quiet = [run for run in self._runs if run.last_ns + QUIET_NS < now_ns and not run.is_busy(now_ns)]
         return [build for run in quiet for build in self._close(run, Status.COMPLETED, run.last_ns)]
 
-    @property
-    def running_containers(self) -> list[str]:
-        """The containers at which builds are now, as far as the events tell."""
-        return [run.last.id for run in self._runs if run.last.ended_ns is None]
+    def running_containers(self, before_ns: int) -> list[str]:
+        """The containers, made before a time, at which builds are now as far as the events tell."""
+        return [run.last.id for run in self._runs if run.last.ended_ns is None and run.last.created_ns < before_ns]
 
     def interrupted(self, dead_containers: Collection[str]) -> list[Build]:
         """Close the builds at containers that run no more: their engine was killed, and never said how they ended."""

@@ -66,7 +66,7 @@ def classic_build(ending: Ending, stages: Sequence[Stage], redact: Callable[[str
     times = [at for one in steps for at in (one.started_ns, one.completed_ns) if at is not None]
     platform = stages[-1].image.platform
     return Build(
-        ref=_hash(ending.builder, ending.run_id),
+        ref=build_ref(ending.builder, ending.run_id),
         builder=ending.builder,
         engine=ending.engine,
         source=Source.CLASSIC,
@@ -90,7 +90,7 @@ def buildkit_image(ending: Ending, image: ImageRecord, redact: Callable[[str], s
     """
     project, target = _place(image.labels, redact)
     return Build(
-        ref=_hash("image", ending.builder, ending.run_id),
+        ref=build_ref("image", ending.builder, ending.run_id),
         builder=ending.builder,
         engine=ending.engine,
         source=Source.BUILDKIT,
@@ -143,6 +143,6 @@ def _arguments(stages: Iterable[Stage]) -> dict[str, str | None]:
     return found
 
 
-def _hash(*parts: str) -> str:
-    """A ref as long as BuildKit's: the same for the same run, whenever its events are read."""
+def build_ref(*parts: str) -> str:
+    """A ref as long as BuildKit's, of the builder and what began the run: the same whenever its events are read."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:25]

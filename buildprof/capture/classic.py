@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from buildprof.assembly.classic import ClassicTracker
+from buildprof.assembly.classic_facts import ImageRecord, image_answer
 from buildprof.assembly.redact import REDACTED, looks_secret
+from buildprof.capture.classic_places import ClassicPlaces
 from buildprof.capture.desk import CLIENT_FIRST_SECONDS, Desk
-from buildprof.model.build import Engine
+from buildprof.model.build import Build, Engine
 from buildprof.model.events import EngineEvent
 from buildprof.model.text import NANOSECONDS
 from buildprof.sources.docker_api import DockerApi
@@ -41,8 +44,15 @@ class ClassicCapture:
     None while nobody knows.
     """
 
-    def __init__(
-        self, builder: str, endpoint: Endpoint, api: DockerApi, desk: Desk, lacks_history: Callable[[], bool | None]
+    def __init__(  # noqa: PLR0913  # each is a fact of its own
+        self,
+        *,
+        builder: str,
+        endpoint: Endpoint,
+        api: DockerApi,
+        desk: Desk,
+        lacks_history: Callable[[], bool | None],
+        watch: Sequence[Path] = (),
     ) -> None:
         self.buildkit_is_busy: Callable[[], bool] = lambda: False
         """Whether BuildKit builds run now."""
@@ -51,6 +61,7 @@ class ClassicCapture:
         self._api = api
         self._desk = desk
         self._lacks_history = lacks_history
+        self._places = ClassicPlaces(desk, endpoint.url, watch)
         self._waited_at = 0.0
         self._tracker = ClassicTracker(builder, Engine("docker", ""), desk.redact, redactor=desk.plain_redactor)
         self._cursor: EventCursor | None = None
@@ -82,13 +93,24 @@ class ClassicCapture:
         async for event in docker_events(self._endpoint, cursor, on_connect=health.up):
             health.event()
             self._tracker.buildkit_images = self._lacks_history() is True
-            if (event.type, event.action) == ("image", "tag"):
+            is_tag = (event.type, event.action) == ("image", "tag")
+            questions = self._tracker.questions(event)
+            if is_tag:
                 await self._let_client_go()
-            answers = await self._api.answer(self._tracker.questions(event))
-            for build in self._tracker.fold(event, answers):
-                self._desk.finished(await self._desk.save(build))
+            elif questions:
+                await self._places.look(event.at_ns)  # first of all: a client can be gone soon
+            answers = await self._api.answer(questions)
+            if is_tag and not self._tracker.open_refs and _is_classic(image_answer(answers, event.id)):
+                await self._places.look(event.at_ns)
+                await self._places.begin(event.at_ns)
+            await self._save(self._tracker.fold(event, answers))
+            await self._places.began(self._tracker.open_refs, event.at_ns)
             if event.type in STORED_TYPES:
                 self._pending.append(self._without_secrets(event))
+
+    async def _save(self, builds: Iterable[Build]) -> None:
+        for build in builds:
+            self._desk.finished(await self._desk.save(await self._places.placed(build)))
 
     async def _let_client_go(self) -> None:
         """Wait a moment where the tag may be that of a BuildKit build, whose client waits; containers cannot wait long."""
@@ -97,17 +119,17 @@ class ClassicCapture:
             self._waited_at = now
             await asyncio.sleep(CLIENT_FIRST_SECONDS)
 
-    async def _close_interrupted(self) -> None:
+    async def _close_interrupted(self, before_ns: int) -> None:
         """End the builds that a killed engine took with it: the events of their ends never come.
 
-        A stream that only broke brings them when it goes on, so this is asked some seconds later.
+        A stream that only broke brings them when it goes on, so this is asked some seconds later, of containers that
+        were there before: a new one may just not have started yet.
         """
-        containers = self._tracker.running_containers
+        containers = self._tracker.running_containers(before_ns)
         dead = [
             one for one in containers if not ((found := await self._api.inspect_container(one)) and found.is_running)
         ]
-        for build in self._tracker.interrupted(dead):
-            self._desk.finished(await self._desk.save(build))
+        await self._save(self._tracker.interrupted(dead))
 
     def _without_secrets(self, event: EngineEvent) -> EngineEvent:
         """The event as it may be stored: its attributes hold the image's labels."""
@@ -138,12 +160,12 @@ class ClassicCapture:
         return f"docker_events/{self._builder}"
 
     async def _write_now_and_then(self, cursor: EventCursor) -> None:
+        began_ns = time.time_ns()
         for second in itertools.count(1):
             await asyncio.sleep(WRITE_SECONDS)
             if second == REPLAYED_SECONDS:
-                await self._close_interrupted()
-            for build in self._tracker.expire(time.time_ns()):
-                self._desk.finished(await self._desk.save(build))
+                await self._close_interrupted(began_ns)
+            await self._save(self._tracker.expire(time.time_ns()))
             await self._write(cursor)
 
     async def _write(self, cursor: EventCursor) -> None:
@@ -157,3 +179,7 @@ class ClassicCapture:
             lambda: self._desk.ingest.save_events(self._builder, events, (self._cursor_name, str(position or 0)))
         )
         self._written = position
+
+
+def _is_classic(image: ImageRecord | None) -> bool:
+    return image is not None and not image.is_buildkit

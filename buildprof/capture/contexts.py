@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from buildprof.model.build import Build
-from buildprof.model.events import BuildRecord, LocalState
+from buildprof.model.events import LocalState
 from buildprof.model.recipe import MAIN_CONTEXT, ContextUse
 from buildprof.model.snapshot import ContextChanges, Snapshot
 from buildprof.sources.tree.watch import Trees, TreeStatus, may_watch
@@ -101,24 +101,24 @@ class Contexts:
                 self._trees = Trees(self._path, _tell)
             return self._trees
 
-    def begin(self, record: BuildRecord, local_state: LocalState | None) -> None:
-        """Take a snapshot of the build's context, in the background. Once for each build."""
-        if record.ref in self._snapshots or local_state is None:
+    def begin(self, key: str, local_state: LocalState, created_ns: int, completed_ns: int | None = None) -> None:
+        """Take a snapshot of a build's context, in the background. Once for each key: the build's ref, or what stands for it."""
+        if key in self._snapshots:
             return
-        if record.completed_ns is not None and time.time_ns() - record.completed_ns > JUST_ENDED_NS:
+        if completed_ns is not None and time.time_ns() - completed_ns > JUST_ENDED_NS:
             return
         directory = local_state.context_path
         if not self._is_watched(directory):
             return
-        self._snapshots[record.ref] = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._take, directory, local_state, record.created_ns
+        self._snapshots[key] = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._take, directory, local_state, created_ns
         )
         while len(self._snapshots) > REMEMBERED_SNAPSHOTS:
             del self._snapshots[next(iter(self._snapshots))]
 
-    async def snapshot(self, ref: str, *, wait: bool) -> Snapshot | None:
+    async def snapshot(self, key: str, *, wait: bool) -> Snapshot | None:
         """The snapshot of a build's start; None if there is none, or not yet."""
-        if (taking := self._snapshots.get(ref)) is None:
+        if (taking := self._snapshots.get(key)) is None:
             return None
         if wait and not taking.done():
             await asyncio.wait({taking}, timeout=WAIT_SECONDS)

@@ -32,6 +32,7 @@ from buildprof.store.errors import StoreError
 T = TypeVar("T")
 
 COMPOSE_PROJECT = "label:com.docker.compose.project"
+COMPOSE_SERVICE = "label:com.docker.compose.service"
 COMPOSE_CALL_NS = 1_000_000_000
 """One call of compose starts its builds within this time."""
 
@@ -170,9 +171,16 @@ class Desk:
 
     async def snapshot(self, record: BuildRecord) -> Snapshot | None:
         """How the build's context stood at its start; None if it is not watched, or, of a running build, not known yet."""
-        if self._contexts is None:
-            return None
-        return await self._contexts.snapshot(record.ref, wait=record.completed_ns is not None)
+        return await self.snapshot_of(record.ref, wait=record.completed_ns is not None)
+
+    async def snapshot_of(self, key: str, *, wait: bool) -> Snapshot | None:
+        """The snapshot that was begun under a key."""
+        return await self._contexts.snapshot(key, wait=wait) if self._contexts is not None else None
+
+    def begin(self, key: str, local_state: LocalState, at_ns: int) -> None:
+        """Take a snapshot of a directory that a build may be made of, if it is to be watched."""
+        if self._contexts is not None:
+            self._contexts.begin(key, local_state, at_ns)
 
     async def save_lost(self, before: CacheUsage, after: CacheUsage, gone: Sequence[CacheRecord]) -> None:
         """Note what the cache lost between two readings, and by whom as far as the engine's events tell.
@@ -211,14 +219,24 @@ class Desk:
             disk = self._disk[record.ref] = await asyncio.to_thread(self._read_disk, record.ref)
             while len(self._disk) > REMEMBERED_REFS:
                 del self._disk[next(iter(self._disk))]
-            if self._contexts is not None:
-                self._contexts.begin(record, disk.local_state)
+            if self._contexts is not None and disk.local_state is not None:
+                self._contexts.begin(record.ref, disk.local_state, record.created_ns, record.completed_ns)
         return disk
 
     async def place(self, record: BuildRecord, dockerfile_text: str) -> tuple[Placement, str]:
         """Where a build belongs, and its Dockerfile's text: the one given, else the one on disk, "" if neither."""
         disk = await self.look(record)
         text = dockerfile_text or disk.dockerfile_text
+        return await self._placed(record, disk, text), text
+
+    async def place_in(self, record: BuildRecord, local_state: LocalState, dockerfile_text: str) -> Placement:
+        """Where a build belongs of which buildx noted nothing, but whose directory is known nevertheless."""
+        if self._contexts is not None:
+            self._contexts.redact_for(record.ref, self.redact)
+        tree = await asyncio.to_thread(tree_facts, Path(local_state.context_path))
+        return await self._placed(record, _Disk(local_state, tree), dockerfile_text)
+
+    async def _placed(self, record: BuildRecord, disk: _Disk, text: str) -> Placement:
         placement = place(record, disk.local_state, disk.tree, await self._known_project(text))
         # A compose project is one whatever the directories of its services; other names belong to a directory.
         compose_project = record.frontend_attrs.get(COMPOSE_PROJECT, "")
@@ -230,7 +248,7 @@ class Desk:
             placement = replace(placement, project=name)
         if self._contexts is not None and disk.local_state is not None:
             self._contexts.name_project(disk.local_state.context_path, placement.project)
-        return placement, text
+        return placement
 
     def _compose_group(self, record: BuildRecord, project: str) -> str:
         """The call that a build is part of, where compose notes none (2.26): that of a build which began with it."""

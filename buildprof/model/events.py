@@ -102,6 +102,15 @@ class LocalState:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildCommand:
+    """What a client's command says: the directory that it builds, the image's names, and the engine's address if any."""
+
+    place: LocalState
+    tags: tuple[str, ...] = ()
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineEvent:
     """One event of the Docker events stream. `attributes` are the actor's."""
 

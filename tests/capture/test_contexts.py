@@ -50,7 +50,7 @@ def state(directory: Path, uid: int | None = None) -> LocalState:
 
 
 async def snapshot(contexts: Contexts, ref: str, directory: Path, **more):
-    contexts.begin(record(ref, **more), state(directory))
+    contexts.begin(ref, state(directory), time.time_ns(), **more)
     return await contexts.snapshot(ref, wait=True)
 
 
@@ -99,7 +99,7 @@ async def test_directories_of_builds_are_left_alone_where_that_is_wanted(context
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read what others may not")
 async def test_a_directory_is_not_read_for_a_user_who_may_not_read_it(contexts: Contexts, context: Path):
     await asyncio.to_thread(context.chmod, 0o700)
-    contexts.begin(record("a"), state(context, uid=65534))
+    contexts.begin("a", state(context, uid=65534), time.time_ns())
     assert await contexts.snapshot("a", wait=True) is None
 
 

@@ -1,11 +1,11 @@
-"""Builds by the classic builder, of which nobody tells the directory."""
+"""Builds by the classic builder, whose directory the client's command tells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.corpus.acts import Act, Build, Edit, Import, Put, Touch
-from tests.corpus.scenario import ALONE, ENGINE_20, Miss, Scenario, instruction_changed
+from tests.corpus.acts import Act, Build, Edit, Import, Put, Remove, Touch
+from tests.corpus.scenario import ALONE, ENGINE_20, Miss, Scenario, instruction_changed, source_changed
 
 DOCKERFILE = "FROM base:latest\nARG MODE=one\nCOPY a.txt /\nRUN cat /a.txt; echo $MODE\nRUN echo last\n"
 
@@ -20,14 +20,90 @@ def classic(
 
 BOTH = (ENGINE_20, ALONE)
 AFTER_COPY = ("RUN cat /a.txt; echo $MODE", "RUN echo last")
+TREE = {"Dockerfile": "FROM base:latest\nCOPY src /src\nRUN cat /src/*\n", "src/b.txt": "a\n", "src/c.txt": "c\n"}
+STAGES = """FROM base:latest AS one
+COPY a.txt /
+RUN cp /a.txt /c.txt
+FROM base:latest AS two
+COPY b.txt /
+RUN cat /b.txt
+COPY --from=one /c.txt /
+"""
 
 CLASSIC = [
     classic("classic-nothing-done", [Touch("a.txt")], on=BOTH),
     classic(
         "classic-file-edited",
         [Put({"a.txt": "b\n"})],
-        Miss("COPY a.txt /", "source_changed", collateral=AFTER_COPY),
+        source_changed("COPY a.txt /", ["a.txt"], collateral=AFTER_COPY, confidence="certain"),
         on=BOTH,
+    ),
+    Scenario(
+        "classic-files-come-and-go",
+        TREE,
+        [
+            Build(classic=True),
+            Put({"src/new.txt": "n\n", "src/b.txt": "b\n", "docs/d.txt": "d\n"}),
+            Remove("src/c.txt"),
+            Build(classic=True),
+        ],
+        [source_changed("COPY src /src", ["src/b.txt"], ["src/new.txt"], ["src/c.txt"], collateral=["RUN cat /src/*"])],
+        on=BOTH,
+    ),
+    Scenario(
+        "classic-ignored-file-edited",
+        {**TREE, ".dockerignore": "src/c.txt\n"},
+        [Build(classic=True), Put({"src/c.txt": "other\n", "src/b.txt": "b\n"}), Build(classic=True)],
+        [source_changed("COPY src /src", ["src/b.txt"], collateral=["RUN cat /src/*"])],
+        on=(ENGINE_20,),
+    ),
+    Scenario(
+        "classic-copy-in-an-earlier-stage",
+        {"Dockerfile": STAGES, "a.txt": "a\n", "b.txt": "b\n"},
+        [Build(classic=True), Put({"a.txt": "other\n"}), Build(classic=True)],
+        [source_changed("COPY a.txt /", ["a.txt"], collateral=["RUN cp /a.txt /c.txt", "COPY --from=one /c.txt /"])],
+        on=BOTH,
+    ),
+    Scenario(
+        "classic-other-dockerfile-and-target",
+        {"docker/web.Dockerfile": f"{STAGES}FROM base:latest\nRUN echo never\n", "a.txt": "a\n", "b.txt": "b\n"},
+        [
+            Build(["--target=two"], file="docker/web.Dockerfile", classic=True),
+            Put({"b.txt": "other\n"}),
+            Build(["--target=two"], file="docker/web.Dockerfile", classic=True),
+        ],
+        [source_changed("COPY b.txt /", ["b.txt"], collateral=["RUN cat /b.txt", "COPY --from=one /c.txt /"])],
+        on=(ENGINE_20,),
+    ),
+    Scenario(
+        "classic-subdirectory-is-the-context",
+        {"api/Dockerfile": DOCKERFILE, "api/a.txt": "a\n"},
+        [
+            Build(context="api", file="api/Dockerfile", classic=True),
+            Put({"api/a.txt": "b\n", "a.txt": "no\n"}),
+            Build(context="api", file="api/Dockerfile", classic=True),
+        ],
+        [source_changed("COPY a.txt /", ["a.txt"], collateral=AFTER_COPY)],
+        on=(ALONE,),
+    ),
+    Scenario(
+        "classic-failure-after-a-changed-file",
+        {"Dockerfile": f"{DOCKERFILE}RUN test ! -e /fail\n", "a.txt": "a\n"},
+        [
+            Build(classic=True),
+            Put({"a.txt": "b\n"}),
+            Edit("Dockerfile", "test ! -e /fail", "false"),
+            Build(classic=True, fails=True),
+        ],
+        [source_changed("COPY a.txt /", ["a.txt"], collateral=AFTER_COPY)],
+        unbuilt=["RUN false"],
+        on=(ENGINE_20,),
+    ),
+    Scenario(
+        "classic-same-bytes-again",
+        {"Dockerfile": DOCKERFILE, "a.txt": "a\n", "b.txt": "b\n"},
+        [Build(classic=True), Put({"a.txt": "b\n"}), Put({"a.txt": "a\n"}), Touch("a.txt"), Build(classic=True)],
+        on=(ALONE,),
     ),
     classic(
         "classic-run-edited",

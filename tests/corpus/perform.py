@@ -216,6 +216,8 @@ def _has_ended(site: Site, ref: str) -> bool:
 def _build_classic(act: Build, site: Site, engine: Engine) -> str:
     """Run it. Classic builds have no ref that a client is told."""
     command = ["build", "--network=host", "-t", f"{site.name}:classic", *map(site.fill, act.options)]
+    if act.file != "Dockerfile":
+        command.append(f"--file={act.file}")
     result = engine.docker(*command, act.context, cwd=site.directory, check=not act.fails, DOCKER_BUILDKIT="0")
     if act.fails and result.returncode == 0:
         raise ScenarioError("the build was to fail")
