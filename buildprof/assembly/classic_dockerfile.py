@@ -1,38 +1,26 @@
 """Whether a Dockerfile can be that of a classic build, and what it adds: lines, and what each step takes.
 
-The history has every instruction of the chain of stages that the result comes from, in order, with quotes removed and
-variables filled in (moby/moby builder/dockerfile/dispatchers.go; texts seen on Engine 20.10 and 28.5). A variable may
-stand for anything here: the values of a build are not kept. All else must agree; what cannot be compared does not.
+The history has every instruction of the chain of stages that the result comes from, in order.
 """
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import IntEnum
 
 from buildprof.assembly.classic_steps import MAX_NAME_CHARS
-from buildprof.assembly.dockerfile import Dockerfile, Instruction, exec_form
-from buildprof.assembly.redact import REDACTED
+from buildprof.assembly.classic_texts import HOLE, WILDCARDS, agrees, copy_arguments, reference, unquoted
+from buildprof.assembly.dockerfile import Dockerfile, Instruction
 from buildprof.model.build import Build, Status
 from buildprof.model.recipe import ContextUse, Recipe, Written
 from buildprof.model.step import CACHEABLE_KINDS, Kind, Step
 
-_HOLE = "\0"
-"""Stands for what is not known of a text."""
-
-_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^{}]*\})")
-_PIECE = re.compile(r"'([^']*)'|\\(.)|(\")|(\$(?:[A-Za-z_]\w*|\{[^{}]*\}))|([^'\"\\$]+|.)", re.DOTALL)
-_WORD = re.compile(r"(?:'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.|[^\s'\"\\])+|['\"\\]", re.DOTALL)
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)
-_WILDCARDS = re.compile(r"[*?\[\\]")
 
 _Pair = tuple[Step, Instruction]
-
-_REFERENCE_HEADS = ("docker.io/library/", "docker.io/", "index.docker.io/library/", "library/")
 
 
 class Fit(IntEnum):
@@ -148,7 +136,7 @@ def _chained(  # noqa: PLR0913  # each is a fact of its own
     pairs = list(zip(steps, instructions, strict=False))
     if not any(step.kind in CACHEABLE_KINDS and _is_literal(one) for step, one in pairs):
         return None  # variables alone fit everything
-    directory = _HOLE
+    directory = HOLE
     for step, instruction in pairs:
         recipe = step.recipe
         shown = recipe.written.text if recipe and recipe.written else f"{step.instruction} {step.command}".rstrip()
@@ -156,7 +144,7 @@ def _chained(  # noqa: PLR0913  # each is a fact of its own
         if is_cut or step.instruction != instruction.keyword:
             return None
         command = shown[len(step.instruction) :].strip()
-        if not _agrees(command, instruction, directory, redact):
+        if not agrees(command, instruction, directory, redact):
             return None
         if step.kind is Kind.WORKDIR:
             directory = command
@@ -192,81 +180,11 @@ def _chain_of_instructions(dockerfile: Dockerfile, number: int) -> tuple[str, li
     return stage.base, chain
 
 
-def reference(name: str) -> str:
-    """An image's name as the engine lists it: without the default registry, with its tag."""
-    head = next((one for one in _REFERENCE_HEADS if name.startswith(one)), "")
-    name = name.removeprefix(head)
-    return name if "@" in name or ":" in name.rpartition("/")[2] or name == "scratch" else f"{name}:latest"
-
-
-def _agrees(command: str, instruction: Instruction, directory: str, redact: Callable[[str], str]) -> bool:
-    """Whether a history's text can be that instruction, run in that directory."""
-    written = instruction.command
-    if _HOLE in written or instruction.body:  # the classic builder knows no heredocs
-        return False
-    match instruction.keyword:
-        case "COPY" | "ADD":
-            return _copies(command, instruction, redact)
-        case "ARG":
-            return [one.partition("=")[:2] for one in command.split()][:1] == [
-                one.partition("=")[:2] for one in _WORD.findall(written)
-            ][:1]
-        case "EXPOSE":
-            ports = [_unquoted(word) for word in _WORD.findall(written)]
-            return _HOLE in "".join(ports) or sorted(command.split()) == sorted(ports)
-        case "HEALTHCHECK":
-            return True  # its text is a dump of a structure, another one in each version
-    shown = redact(_as_shown(instruction))
-    return _fits(command, _directory(shown, directory) if instruction.keyword == "WORKDIR" else shown)
-
-
-def _as_shown(instruction: Instruction) -> str:
-    """An instruction as the history shows it."""
-    written = instruction.command
-    words = exec_form(written)
-    match instruction.keyword:
-        case "RUN":
-            return " ".join(words) if words else written
-        case "CMD" | "ENTRYPOINT":
-            quoted = (json.dumps(word, ensure_ascii=False) for word in words or (*instruction.shell.split(), written))
-            return f"[{' '.join(quoted)}]"
-        case "SHELL" | "VOLUME":
-            return f"[{' '.join(_unquoted(word) for word in words or _WORD.findall(written))}]"
-        case "ENV" | "LABEL":
-            return _pairs(written)
-        case "ONBUILD" | "MAINTAINER":
-            return written
-    return _unquoted(written)
-
-
-def _copies(command: str, instruction: Instruction, redact: Callable[[str], str]) -> bool:
-    flags, words = _arguments(instruction)
-    owner, _, rest = command.rpartition(" in ")[0].rpartition(" ")
-    if len(words) < 2 or rest not in ("file", "dir", "multi"):
-        return False
-    is_one = len(words) == 2 and not _WILDCARDS.search(words[0]) and _HOLE not in _unquoted(words[0])
-    is_owned = any(flag.startswith("--chown=") for flag in flags)
-    if (is_one and rest == "multi") or is_owned is not owner.startswith("--chown="):
-        return False
-    return _fits(command.rpartition(" in ")[2], redact(_unquoted(words[-1])))
-
-
-def _arguments(instruction: Instruction) -> tuple[list[str], list[str]]:
-    """Flags of a COPY or an ADD, and its sources with the destination as the last."""
-    rest = instruction.command
-    flags: list[str] = []
-    while rest.startswith("--"):
-        flag, _, rest = rest.partition(" ")
-        flags.append(flag)
-        rest = rest.lstrip()
-    return flags, list(exec_form(rest)) or rest.split()
-
-
 def _taking(recipe: Recipe, instruction: Instruction, redact: Callable[[str], str]) -> Recipe:
     """The recipe with the sources of a COPY or an ADD."""
     if instruction.keyword not in ("COPY", "ADD"):
         return recipe
-    flags, words = _arguments(instruction)
+    flags, words = copy_arguments(instruction)
     if any(flag.startswith("--from=") for flag in flags):
         return replace(recipe, takes=())
     sources = words[:-1]
@@ -277,69 +195,8 @@ def _taking(recipe: Recipe, instruction: Instruction, redact: Callable[[str], st
 
 def _use(source: str) -> ContextUse:
     """A source in the context; all of it where a variable names the source."""
-    path = _unquoted(source)
-    if _HOLE in path:
+    path = unquoted(source)
+    if HOLE in path:
         return ContextUse()
     path = posixpath.normpath("/" + path).strip("/")
-    return ContextUse(path=path, wildcard=_WILDCARDS.search(path) is not None)
-
-
-def _directory(path: str, current: str) -> str:
-    """Where WORKDIR leads, which the history tells in full."""
-    if path.startswith(_HOLE):
-        return _HOLE
-    whole = path if path.startswith("/") else f"{current}/{path}"
-    return whole if _HOLE in whole and ".." not in whole else posixpath.normpath(whole)
-
-
-def _pairs(written: str) -> str:
-    """`NAME=value` of ENV and LABEL as the history shows them; the old form has no sign between the two."""
-    words = _WORD.findall(written)
-    if words and "=" not in words[0]:
-        name, _, value = written.partition(" ")
-        return f"{name}={_unquoted(value.strip())}"
-    return " ".join(_unquoted(word) for word in words)
-
-
-def _unquoted(text: str) -> str:
-    """The text without quotes and escapes, with holes for variables, as the engine's shell lexer leaves it."""
-    pieces: list[str] = []
-    is_double = False
-    for match in _PIECE.finditer(text):
-        single, escaped, double, variable, plain = match.groups()
-        if double is not None:
-            is_double = not is_double
-        elif variable is not None:
-            pieces.append(_HOLE)
-        elif single is not None:
-            # Inside of double quotes a single one means itself, and variables in it are filled in.
-            pieces.append("'" + _VARIABLE.sub(_HOLE, single) + "'" if is_double else single)
-        elif escaped is not None:
-            pieces.append(escaped if not is_double or escaped in '"$\\' else "\\" + escaped)
-        else:
-            pieces.append(plain)
-    return "".join(pieces)
-
-
-def _fits(shown: str, written: str) -> bool:
-    """Whether a text is the written one, where a hole in either stands for anything; spaces count as one."""
-    shown, written = (re.sub(r"\s+", " ", text).strip() for text in (shown, written))
-    if shown == written:
-        return True
-    if _HOLE in written:
-        return _glob(written.split(_HOLE), shown)
-    return REDACTED in shown and shown != REDACTED and _glob(shown.split(REDACTED), written)
-
-
-def _glob(pieces: Sequence[str], text: str) -> bool:
-    """Whether the text is the pieces with anything between them. Linear: the first place of each piece will do."""
-    first, *middle, last = pieces
-    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for piece in middle:
-        found = text.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True
+    return ContextUse(path=path, wildcard=WILDCARDS.search(path) is not None)

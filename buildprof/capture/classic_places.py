@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildprof.assembly.build import text_digest
-from buildprof.assembly.classic_dockerfile import Fit, fit, reference, with_dockerfile
+from buildprof.assembly.classic_dockerfile import Fit, fit, with_dockerfile
 from buildprof.assembly.classic_steps import with_identities
+from buildprof.assembly.classic_texts import reference
 from buildprof.assembly.dockerfile import Dockerfile, parse
 from buildprof.assembly.provenance import MAX_DOCKERFILE_BYTES
 from buildprof.capture.contexts import JUST_ENDED_NS

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import docker
 
+from buildprof.assembly.classic_dockerfile import Fit, fit, with_dockerfile
+from buildprof.assembly.dockerfile import parse
 from buildprof.model.build import Build, Status
 from buildprof.model.step import Kind
 from tests.engines.engine import Engine
-from tests.recordings.record_classic import Observation, classic_build, observed
+from tests.recordings.record_classic import REDACTOR, Observation, classic_build, observed
 
 DOCKERFILE = """FROM base:latest
 WORKDIR /{name}
@@ -17,6 +19,42 @@ RUN sleep 1.2 && cat package > installed # {name}
 COPY source .
 RUN sleep 0.4 && cat source > built
 CMD ["cat", "built"]
+"""
+
+EVERYTHING = """ARG BASE=base
+FROM ${BASE}:latest AS one
+RUN echo $NAME > /one
+FROM one
+ARG V=1
+ARG W
+ENV A=b C="d e" F=$V
+ENV OLD style  value
+LABEL x=1 "y z"="q r"
+MAINTAINER Me <a@b.c>
+EXPOSE 80 443/udp 8000-8001
+USER 0:0
+VOLUME /data /data2
+VOLUME ["/d3"]
+STOPSIGNAL SIGTERM
+WORKDIR /w/$V
+WORKDIR rel
+COPY f .
+COPY f g ./many/
+COPY --chown=1:1 f /owned
+COPY sub /sub/
+COPY ["f*", "/w x/"]
+ADD f /q/
+COPY --from=one /etc /etc1
+RUN echo "a   b" && \\
+   # comment
+   echo $V \\
+   tail
+SHELL ["/bin/sh", "-ec"]
+RUN echo shell
+HEALTHCHECK --interval=5s CMD true
+ONBUILD RUN echo   hi
+CMD echo "hi  there"
+ENTRYPOINT ["a", "b c\\"d"]
 """
 
 
@@ -162,3 +200,29 @@ async def test_a_build_with_buildkit_is_no_classic_build(any_engine: Engine, tmp
             any_engine.docker, "build", "--network=host", "-t", "classic-not:1", str(context), DOCKER_BUILDKIT="1"
         )
     assert built(observation, "classic-not:1") == []
+
+
+async def test_a_build_fits_its_dockerfile_whatever_instructions_that_has(any_engine: Engine, tmp_path: Path):
+    (tmp_path / "Dockerfile").write_text(EVERYTHING.replace("$NAME", any_engine.name))
+    (tmp_path / "sub").mkdir()
+    for name in ("f", "g", "sub/h"):
+        (tmp_path / name).write_text(any_engine.name)
+    async with observed(any_engine.host) as observation:
+        for number, value in enumerate(("2 x", "3 y"), 1):
+            arguments = ("--label", "z=1", "--build-arg", f"V={value}")
+            assert "Successfully tagged" in await build(any_engine, tmp_path, "-t", "classic-all:1", *arguments)
+            async with asyncio.timeout(60):
+                while len(built(observation, "classic-all:1")) < number:
+                    await asyncio.sleep(0.1)
+    dockerfile = parse((tmp_path / "Dockerfile").read_text())
+    other = parse((tmp_path / "Dockerfile").read_text().replace("echo shell", "echo shells"))
+    assert dockerfile is not None
+    assert other is not None
+    for one in built(observation, "classic-all:1"):
+        assert fit(one, dockerfile, redact=REDACTOR.text) is not Fit.NONE
+        assert fit(one, other, redact=REDACTOR.text) is Fit.NONE
+        located = with_dockerfile(one, dockerfile, redact=REDACTOR.text)
+        copies = [step.recipe for step in located.steps if step.kind is Kind.COPY and step.recipe]
+        assert [use.path for recipe in copies for use in recipe.takes] == ["f", "f", "g", "f", "sub", "f*"]
+        assert all(recipe.content for recipe in copies)
+        assert next(step.lines for step in located.steps if step.kind is Kind.ADD) == (23, 23)
