@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine as SqlEngine
 
-from buildprof import __version__
+from buildprof import __version__, notify
 from buildprof.assembly.redact import make_redactor
 from buildprof.capture.buildkit import Builder, BuildkitCapture
 from buildprof.capture.cache_reader import CacheReader

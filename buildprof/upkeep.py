@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Engine as SqlEngine
 
 from buildprof.capture.desk import Desk, RefusedError
+from buildprof.sources.layers.kept import forget_layers
 from buildprof.store import queries
 from buildprof.store.errors import StoreError
 
@@ -23,8 +24,8 @@ NANOSECONDS_PER_DAY = 86_400 * 1_000_000_000
 _log = structlog.get_logger(__name__)
 
 
-async def tend(desk: Desk, retention_days: int, on_size: Callable[[int], None]) -> None:
-    """Delete what is past its retention, and look how large the store is.
+async def tend(desk: Desk, data_dir: Path, retention_days: int, on_size: Callable[[int], None]) -> None:
+    """Delete what is past its retention, in the store and of what is known of layers, and look how large the store is.
 
     A clock that is set forward while the agent runs makes no build older.
     """
@@ -39,6 +40,8 @@ async def tend(desk: Desk, retention_days: int, on_size: Callable[[int], None]) 
                 horizon_ns = now_ns - retention_days * NANOSECONDS_PER_DAY
                 if deleted := await desk.write(partial(desk.ingest.delete_older_than, horizon_ns)):
                     _log.info("old builds deleted", builds=deleted, retention_days=retention_days)
+                if forgotten := await asyncio.to_thread(forget_layers, data_dir, horizon_ns):
+                    _log.info("unused layers forgotten", layers=forgotten, retention_days=retention_days)
         except (StoreError, RefusedError) as error:
             _log.warning("the store could not be tended", reason=str(error))
         await asyncio.sleep(STORE_SIZE_SECONDS)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from buildprof.analysis.alignment import align
+from buildprof.analysis.bases import BaseChange, base_changes, is_on_other
 from buildprof.analysis.reading_order import reading_order
 from buildprof.model.build import Build
 from buildprof.model.document import Document, build_document, rounded_seconds, step_document
 from buildprof.model.step import Kind, Step
 
-Change = Literal["same", "outcome", "edited", "added", "removed"]
+Change = Literal["same", "outcome", "base", "edited", "added", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
 class StepPair:
-    """A step of both builds; `before` is None for one that came, `after` for one that went."""
+    """A step of both builds; `before` is None for one that came, `after` for one that went.
+
+    `is_other_base` marks a FROM whose image is another under the same name.
+    """
 
     before: Step | None
     after: Step | None
+    is_other_base: bool = False
 
     @property
     def step(self) -> Step:
@@ -39,6 +44,8 @@ class StepPair:
             return "removed"
         if step_text(self.before) != step_text(self.after):
             return "edited"
+        if self.is_other_base:
+            return "base"
         return "same" if self.before.outcome is self.after.outcome else "outcome"
 
     @property
@@ -49,8 +56,11 @@ class StepPair:
 
     @property
     def difference_bytes(self) -> int | None:
-        """After less before of the layers; None unless both builds have the step and both sizes are known."""
-        if self.before is None or self.after is None:
+        """After less before of the layers; None unless both builds have the step and both sizes are known.
+
+        None of another base too: a FROM has only the base's last layer.
+        """
+        if self.before is None or self.after is None or self.is_other_base:
             return None
         before, after = step_size_bytes(self.before), step_size_bytes(self.after)
         return None if before is None or after is None else after - before
@@ -60,13 +70,15 @@ class StepPair:
 class Comparison:
     """Two builds and their steps, in the reading order of the later build; what went stands before what followed it.
 
-    There are no pairs if the steps of either build are not known. `difference_seconds` sums over all steps: it is work,
+    There are no pairs if the steps of either build are not known. `bases` are images that are others under the same
+    name; digests of them are known only of builds that have their recipes. `difference_seconds` sums over all steps: it is work,
     not wall time, since steps run side by side.
     """
 
     before: Build
     after: Build
     pairs: tuple[StepPair, ...]
+    bases: tuple[BaseChange, ...] = ()
 
     @property
     def difference_seconds(self) -> float | None:
@@ -103,8 +115,11 @@ def compare_builds(before: Build, after: Build) -> Comparison:
     if not before.steps or not after.steps:
         return Comparison(before, after, ())
     partners = align(before, after).partners
+    both = [(partners[step.id], step) for step in after.steps if step.id in partners]
+    bases = base_changes(both, one_builder=before.builder == after.builder)
     order = _in_order(reading_order(before.steps), reading_order(after.steps), partners)
-    return Comparison(before, after, tuple(order))
+    pairs = (replace(pair, is_other_base=is_on_other(pair.step, bases)) if pair.before else pair for pair in order)
+    return Comparison(before, after, tuple(pairs), bases)
 
 
 def _in_order(before: list[Step], after: list[Step], partners: dict[str, Step]) -> Iterable[StepPair]:
@@ -138,6 +153,7 @@ def compare_document(comparison: Comparison) -> Document:
         "before": build_document(comparison.before, with_steps=False),
         "after": build_document(comparison.after, with_steps=False),
         "difference_seconds": rounded_seconds(comparison.difference_seconds),
+        "bases": [{"image": one.image, "before": one.before, "after": one.after} for one in comparison.bases],
         "steps": [
             {
                 "name": pair.step.name,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from buildprof.analysis.image_steps import image_steps
 from buildprof.model.build import DEFAULT_TARGET, UNKNOWN_PROJECT, Build, Status
+from buildprof.model.document import Document
 from buildprof.model.explanation import Cause, Explanation
 from buildprof.model.series import Contribution, Effect, Labels
 from buildprof.model.step import Kind, Outcome, Step
@@ -29,6 +30,7 @@ MAX_AMOUNT = 1e18
 MAX_LABEL_CHARACTERS = 100
 MAX_LAYERS = 20
 INSTRUCTIONS = frozenset({"ADD", "COPY", "FROM", "MERGE", "RUN", "WORKDIR"})
+OTHER_INSTRUCTION = "OTHER"
 """Values of the label `instruction`; any other instruction is OTHER."""
 
 _EXECUTED = frozenset({Outcome.MISS, Outcome.FAILED})
@@ -69,7 +71,7 @@ def label_value(text: str, default: str) -> str:
 def instruction_label(step: Step) -> str:
     """Give the value of the label `instruction` for a step: one of INSTRUCTIONS, else OTHER."""
     word = "MERGE" if step.kind is Kind.MERGE else step.instruction.upper() or step.kind.upper()
-    return word if word in INSTRUCTIONS else "OTHER"
+    return word if word in INSTRUCTIONS else OTHER_INSTRUCTION
 
 
 def bucket_label(bounds: tuple[float, ...], value: float) -> str:
@@ -99,16 +101,36 @@ def contributions(build: Build, budget: LabelBudget, explanation: Explanation | 
     return changes
 
 
-def image_contributions(wasted_bytes: int, efficiency: float, build: Build, budget: LabelBudget) -> list[Contribution]:
-    """Give what the analysis of a build's image sets; nothing for a build that is counted under `other`."""
+def image_contributions(document: Document, build: Build, budget: LabelBudget) -> list[Contribution]:
+    """Give what the analysis of a build's image, its document, sets; nothing for a build that is counted under `other`.
+
+    Its layers are the base's too, with the bytes of their files. They stand a nanosecond after the build's end, so that
+    they take the place of those that the build itself set.
+    """
     own = (label_value(build.project, UNKNOWN_PROJECT), label_value(build.target, DEFAULT_TARGET))
     if build.completed_ns is None or budget.place(build.project, build.target) != own:
         return []
-    labels = _labels(project=own[0], target=own[1])
-    return [
-        Contribution("image_wasted_bytes", labels, float(wasted_bytes), Effect.SET, build.completed_ns),
-        Contribution("image_efficiency_ratio", labels, efficiency, Effect.SET, build.completed_ns),
+    where = {"project": own[0], "target": own[1]}
+    at_ns = build.completed_ns
+    values = {"image_wasted_bytes": document["wasted_bytes"], "image_efficiency_ratio": document["efficiency"]}
+    changes = [
+        Contribution(metric, _labels(**where), float(value), Effect.SET, at_ns) for metric, value in values.items()
     ]
+    steps = {step.id: step for step in build.steps}
+    sizes = [
+        (f"{layer['index'] + 1:02} {_layer_instruction(layer, steps)}", layer["size_bytes"])
+        for layer in document["layers"]
+    ]
+    return changes + list(_layer_series(_largest(sizes), where, at_ns + 1))
+
+
+def _layer_instruction(layer: Document, steps: Mapping[str, Step]) -> str:
+    """What made a layer, as `instruction_label` gives it: by the step, of a base layer by the image's history."""
+    step = steps.get(layer["step"]["step_id"]) if layer["step"] else None
+    if step is not None:
+        return instruction_label(step)
+    word = str(layer["command"]).partition(" ")[0].upper()
+    return word if word in INSTRUCTIONS else OTHER_INSTRUCTION
 
 
 def evictions(builder: str, records: int, size_bytes: int) -> list[Contribution]:
@@ -200,13 +222,13 @@ def _gauges(build: Build, at_ns: int, where: Mapping[str, str]) -> Iterator[Cont
     for metric, value in values:
         if value is not None:
             yield Contribution(metric, labels, float(value), Effect.SET, at_ns)
-    for layer, size_bytes in layer_sizes(build):
-        yield Contribution("layer_size_bytes", _labels(layer=layer, **where), float(size_bytes), Effect.SET, at_ns)
+    yield from _layer_series(layer_sizes(build), where, at_ns)
 
 
 def layer_sizes(build: Build) -> list[tuple[str, int]]:
     """Find the 20 largest layers that a build's steps put into its image: `NN INSTRUCTION` and bytes, largest first.
 
+    Not those that came with FROM, of which only the last is known: see `image_contributions`.
     NN counts the image's layers from 1, those of the base image too where the image's number of layers is known. Empty
     without an image.
     """
@@ -217,9 +239,21 @@ def layer_sizes(build: Build) -> list[tuple[str, int]]:
     sizes = [
         (f"{number:02} {instruction_label(step)}", step.layer.size_bytes)
         for number, step in enumerate(chain, base_layers + 1)
-        if step.layer is not None and step.layer.size_bytes is not None and step.layer.size_bytes >= 0
+        if step.kind is not Kind.FROM
+        and step.layer is not None
+        and step.layer.size_bytes is not None
+        and step.layer.size_bytes >= 0
     ]
+    return _largest(sizes)
+
+
+def _largest(sizes: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(sizes, key=lambda size: (-size[1], size[0]))[:MAX_LAYERS]
+
+
+def _layer_series(sizes: Iterable[tuple[str, int]], where: Mapping[str, str], at_ns: int) -> Iterator[Contribution]:
+    for layer, size_bytes in sizes:
+        yield Contribution("layer_size_bytes", _labels(layer=layer, **where), float(size_bytes), Effect.SET, at_ns)
 
 
 def _labels(**labels: str) -> Labels:

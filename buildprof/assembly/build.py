@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from buildprof.assembly.dockerfile import parse
 from buildprof.assembly.facts import BuildFacts
+from buildprof.assembly.image_names import familiar
 from buildprof.assembly.ingredients import contexts_of
 from buildprof.assembly.outcomes import Neighbour, as_neighbour
 from buildprof.assembly.projects import Placement
@@ -175,7 +176,7 @@ def _image(record: BuildRecord, inputs: BuildInputs) -> Image | None:
     image_id = record.result_digest or response.get("containerimage.digest", "")
     asked = ",".join(attrs.get("name", "") for _, attrs in record.exporters)
     names = (name.strip() for name in (asked.strip(",") or response.get("image.name", "")).split(","))
-    tags = tuple(dict.fromkeys(name[:MAX_ATTRIBUTE_CHARS] for name in names if name))[:MAX_TAGS]
+    tags = tuple(dict.fromkeys(familiar(name[:MAX_ATTRIBUTE_CHARS]) for name in names if name))[:MAX_TAGS]
     if inputs.image is not None:
         return Image(inputs.image.id, tags or inputs.image.tags, inputs.image.size_bytes, inputs.image.layers)
     if _status(record) is not Status.COMPLETED or not (image_id or tags):

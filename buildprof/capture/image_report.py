@@ -12,6 +12,7 @@ from buildprof.analysis.image import analyse
 from buildprof.analysis.image_steps import steps_of_layers
 from buildprof.analysis.stack import TooDeepError
 from buildprof.assembly.history_text import layer_command
+from buildprof.assembly.image_names import familiar
 from buildprof.assembly.redact import make_redactor
 from buildprof.model.build import Build
 from buildprof.model.image import ImageLayer, ImageReport, LayerStep
@@ -95,7 +96,8 @@ def make_report(
     except TooDeepError as error:
         raise LayerError(str(error)) from error
     waste = tuple(replace(one, path=redact(one.path), same_as=redact(one.same_as)) for one in analysis.waste)
-    name = name if is_path(name) else next(iter(found.names), name)
+    if not is_path(name):  # it can have several names, and can be asked for by its id
+        name = familiar(name) if familiar(name) in found.names else next(iter(found.names), name)
     return ImageReport(name, found.id, replace(analysis, waste=waste), size_bytes, steps)
 
 

@@ -44,7 +44,7 @@ def command(*, before: str, after: str, show_all: bool, where: Where, as_json: b
         from buildprof.analysis.compare import compare_builds
         from buildprof.store.queries import find_build
 
-        first, second = find_build(engine, before), find_build(engine, after)
+        first, second = (find_build(engine, ref, with_recipes=True) for ref in (before, after))
         swapped = first.started_ns > second.started_ns
         comparison = compare_builds(second, first) if swapped else compare_builds(first, second)
         growth = _growth(engine, where, comparison)

@@ -6,20 +6,23 @@ from itertools import takewhile
 
 from rich.cells import cell_len
 
+from buildprof.analysis.build_words import build_label, status_phrase
 from buildprof.analysis.compare import Comparison, StepPair, step_text
+from buildprof.analysis.compare_words import NOTABLE_SECONDS, differences_said, is_notable, other_base_said
+from buildprof.analysis.step_words import step_name, step_place
 from buildprof.cli.lines import Line, Span, cut, table
-from buildprof.cli.profile import SHORT_REF, STATUS_STYLES, build_label, status_phrase
-from buildprof.cli.waterfall import OUTCOME_LABELS, step_name, step_place
+from buildprof.cli.profile import SHORT_REF, STATUS_STYLES
+from buildprof.cli.waterfall import OUTCOME_LABELS
 from buildprof.model.build import Build
 from buildprof.model.step import Step
-from buildprof.model.text import clean, human_age, human_duration, human_size, plural, short_duration, short_size
+from buildprof.model.text import clean, human_age, plural, short_duration, short_size
 
-NOTABLE_SECONDS = 0.05
-"""A smaller difference is shown as none: the next run would have another."""
+MAX_BASES = 4
 
 _MARKS = {
     "added": ("+", "green"),
     "removed": ("-", "red"),
+    "base": ("~", "bold yellow"),
     "edited": ("~", "bold yellow"),
     "outcome": ("!", "bold yellow"),
     "same": (" ", ""),
@@ -37,15 +40,19 @@ def difference(
     lines = [_head("before", comparison.before, now_ns, width), _head("after", comparison.after, now_ns, width)]
     if swapped:
         lines.append([("swapped   ", "dim"), (cut("the later build was given first", width - 10), "")])
-    if sums := _sums(comparison):
+    if sums := " · ".join(differences_said(comparison)):
         lines.append([("differs   ", "dim"), (cut(sums, width - 10), "")])
+    lines += [
+        [("base      ", "dim"), (cut(other_base_said(one), width - 10), "")] for one in comparison.bases[:MAX_BASES]
+    ]
     lines.append([])
     for key, build in (("earlier", comparison.before), ("later", comparison.after)):
         if not build.steps:
             return [*lines, [(f"   no steps are known of the {key} build", "dim")]]
-    shown = [pair for pair in comparison.pairs if show_all or _is_notable(pair)]
+    shown = [pair for pair in comparison.pairs if show_all or is_notable(pair)]
     if not shown:
-        return [*lines, [("   every step is as it was", "dim")]]
+        rest = ", on another base" if comparison.bases else ""
+        return [*lines, [(f"   every step is as it was{rest}", "dim")]]
     headers = ("", "stage", "step", "before", "time", "after", "time", "change", "size")
     flexible = headers.index("step")
     titles, *rows = table(
@@ -64,31 +71,6 @@ def _head(key: str, build: Build, now_ns: int, width: int) -> Line:
     rest = f"  {status_phrase(build, now_ns)}  {human_age((now_ns - build.started_ns) / 1e9)}"
     name = cut(f"{clean(build.ref, 100)[:SHORT_REF]}  {build_label(build)}", max(width - 10 - len(rest), 8))
     return [(f"{key:<10}", "dim"), (name, "bold"), (rest, STATUS_STYLES[build.status])]
-
-
-def _sums(comparison: Comparison) -> str:
-    before, after = comparison.before, comparison.after
-    parts = []
-    if before.duration_seconds is not None and after.duration_seconds is not None:
-        parts.append(f"{_signed(after.duration_seconds - before.duration_seconds)} in all")
-    if comparison.difference_seconds is not None:
-        parts.append(f"{_signed(comparison.difference_seconds)} of work in the steps")
-    if before.image and after.image and before.image.size_bytes is not None and after.image.size_bytes is not None:
-        grown = after.image.size_bytes - before.image.size_bytes
-        parts.append(f"{'+' if grown > 0 else ''}{human_size(grown)} of image")
-    return " · ".join(parts)
-
-
-def _signed(seconds: float) -> str:
-    return ("+" if seconds >= NOTABLE_SECONDS else "") + human_duration(
-        seconds if abs(seconds) >= NOTABLE_SECONDS else 0
-    )
-
-
-def _is_notable(pair: StepPair) -> bool:
-    if pair.step.position is not None and (pair.change != "same" or pair.difference_bytes):
-        return True
-    return pair.change == "outcome" or abs(pair.difference_seconds or 0.0) >= NOTABLE_SECONDS
 
 
 def _row(pair: StepPair) -> list[Span]:

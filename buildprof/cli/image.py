@@ -33,12 +33,12 @@ def _head(report: ImageReport, width: int) -> list[Line]:
     analysis = report.analysis
     count = len(analysis.layers)
     size = human_size(analysis.stored_bytes)
-    if report.size_bytes is not None and human_size(report.size_bytes) != size:
-        size += f" ({human_size(report.size_bytes)} as the engine counts it)"  # packed, by containerd's image store
     id_ = clean(report.id, 100).removeprefix("sha256:")[:SHORT_ID]
     rest = f"  {size} in {count} {plural(count, 'layer')}  id {id_}"
     name = cut(clean(report.image, 300), max(width - len(rest), 12))
     lines: list[Line] = [[(name, "bold"), (rest, "")]]
+    if report.size_bytes is not None and human_size(report.size_bytes) != size:  # as containerd's image store does
+        lines.append([("engine    ", "dim"), (f"counts {human_size(report.size_bytes)}", "")])
     visible = f"{human_size(analysis.visible_bytes)} of {human_size(analysis.stored_bytes)} stored"
     lines.append([("visible   ", "dim"), (f"{visible} · efficiency {analysis.efficiency:.3f}", "")])
     lines.append([("wasted    ", "dim"), *((cut(text, width - 10), style) for text, style in _wasted(analysis))])

@@ -35,6 +35,18 @@ class _Size(click.ParamType[int]):
             self.fail(f"use {error}", param, ctx)
 
 
+class _Share(click.ParamType[float]):
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from buildprof.analysis.gates import parse_share
+
+        try:
+            return value if isinstance(value, float) else parse_share(str(value))
+        except ValueError as error:
+            self.fail(f"use {error}", param, ctx)
+
+
 class _Growth(click.ParamType["Growth"]):
     name = "growth"
 
@@ -59,7 +71,7 @@ class _Growth(click.ParamType["Growth"]):
 )
 @click.argument("image")
 @click.option("--max-size", type=_Size(), metavar="SIZE", help="Exit with 1 if the image is larger.")
-@click.option("--min-efficiency", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit with 1 if it is lower.")
+@click.option("--min-efficiency", type=_Share(), metavar="SHARE", help="Exit with 1 if it is lower.")
 @click.option("--max-wasted", type=_Size(), metavar="SIZE", help="Exit with 1 if more is wasted.")
 @click.option("--max-growth", type=_Growth(), metavar="SHARE", help="Exit with 1 if it grew more since the last build.")
 @click.option("--docker-host", metavar="URL", help="The engine: unix://, tcp:// or ssh://.")
@@ -108,6 +120,7 @@ def command(  # noqa: PLR0913  # each is an option
         size_bytes=analysis.stored_bytes,
         wasted_bytes=analysis.wasted_bytes,
         efficiency=analysis.efficiency,
+        base_wasted_bytes=analysis.base_wasted_bytes,
         grown_bytes=grown_bytes,
         before_bytes=before_bytes,
     )

@@ -8,12 +8,24 @@ from shlex import quote
 from rich.cells import cell_len
 
 from buildprof.analysis.advice import advice
+from buildprof.analysis.build_words import (
+    asked,
+    build_label,
+    growth_bytes,
+    hits_said,
+    image_name_said,
+    moved,
+    revision_said,
+    saved_said,
+    size_change_said,
+    status_phrase,
+)
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.sentences import first_build_sentence, followed, is_first_build, miss_sentence
+from buildprof.analysis.step_words import step_title
 from buildprof.cli.lines import Line, cut, shorten, wrap
-from buildprof.cli.waterfall import step_name, step_place, waterfall
-from buildprof.model.build import DEFAULT_TARGET, Build, Image, Status, Summary
-from buildprof.model.document import saved_seconds_unknown_hits
+from buildprof.cli.waterfall import waterfall
+from buildprof.model.build import Build, Image, Status, Summary
 from buildprof.model.explanation import Explanation
 from buildprof.model.step import Outcome, Step
 from buildprof.model.text import (
@@ -40,12 +52,6 @@ STATUS_STYLES = {
     Status.FAILED: "bold red",
     Status.CANCELED: "magenta",
     Status.RUNNING: "bold cyan",
-}
-_PHRASES = {
-    Status.COMPLETED: ("completed", "in"),
-    Status.FAILED: ("FAILED", "after"),
-    Status.CANCELED: ("canceled", "after"),
-    Status.RUNNING: ("running", "for"),
 }
 
 
@@ -81,25 +87,6 @@ def profile(  # noqa: PLR0913  # the moment, the paper and the choices, all of t
     return [*head, [], *waterfall(build, now_ns, width, fold=fold, max_rows=room), *foot]
 
 
-def build_label(build: Build) -> str:
-    """project/target, without a target that nobody named."""
-    project = clean(build.project, 200)
-    return project if build.target == DEFAULT_TARGET else f"{project}/{clean(build.target, 200)}"
-
-
-def status_phrase(build: Build, now_ns: int) -> str:
-    """How the build stands and how long it took: "completed in 41.8 s", "running for 3.0 s"."""
-    seconds, (done, word) = shown_seconds(build, now_ns), _PHRASES[build.status]
-    return f"{done}, time not known" if seconds is None else f"{done} {word} {said_duration(seconds)}"
-
-
-def shown_seconds(build: Build, now_ns: int) -> float | None:
-    """How long the build took, or has taken so far; None for one that ended and of which only the end is known."""
-    if build.status is Status.RUNNING:
-        return max(now_ns - build.started_ns, 0) / 1e9
-    return build.duration_seconds
-
-
 def what_happened(build: Build, shown_ref: str, now_ns: int, width: int) -> list[Line]:
     """The first line about a build, or two where it is long: which it is, how it stands, how long it took, its ref."""
     phrase = status_phrase(build, now_ns)
@@ -120,8 +107,8 @@ def _what_it_means(build: Build, previous: Build | None, width: int) -> list[Lin
         ("cache", _cache(build)),
         ("image", _image(build.image, previous.image if previous else None)),
         ("moved", _moved(build.summary)),
-        ("asked", _asked(build)),
-        ("source", _source(build)),
+        ("asked", " · ".join(asked(build.options))),
+        ("source", revision_said(build.vcs)),
     ]
     lines: list[Line] = [keyed(key, text, width) for key, text in said if text]
     if build.error is not None:
@@ -135,68 +122,38 @@ def keyed(key: str, text: str, width: int) -> Line:
 
 
 def _cache(build: Build) -> str:
-    summary = build.summary
-    if not summary.looked_up:
-        return ""
-    parts = [f"{summary.cache_hits} of {summary.looked_up} {plural(summary.looked_up, 'step')} hit"]
-    if summary.cache_hits and summary.saved_seconds is None:
-        parts.append("savings not known yet")
-    elif summary.cache_hits and summary.saved_seconds is not None:
-        saved, unknown = said_duration(summary.saved_seconds), saved_seconds_unknown_hits(build)
-        rest = f"saved at least {saved} ({unknown} {plural(unknown, 'hit')} not known yet)" if unknown else ""
-        parts.append(rest or f"saved about {saved}")
-    if summary.cache_misses and summary.executed_seconds is not None:
-        parts.append(f"misses cost {said_duration(summary.executed_seconds)}")
+    summary, parts = build.summary, []
+    if hits := hits_said(summary):
+        parts.append(hits)
+        saved, unknown = saved_said(build)
+        if saved:
+            parts.append(f"saved {saved}" + (f" ({unknown})" if unknown else ""))
+        elif unknown:
+            parts.append(f"savings {unknown}")
+        if summary.cache_misses and summary.executed_seconds is not None:
+            parts.append(f"misses cost {said_duration(summary.executed_seconds)}")
     return " · ".join(parts)
 
 
 def _image(image: Image | None, before: Image | None) -> str:
     if image is None:
         return ""
-    name = clean(image.tags[0], 200) if image.tags else clean(image.id, 19)
-    more = f" and {len(image.tags) - 1} more" if len(image.tags) > 1 else ""
-    text = f"{name}{more}"
+    text = image_name_said(image)
     if image.size_bytes is not None:
         text += f"  {human_size(image.size_bytes)}"
     if image.layers is not None:
         text += f" in {image.layers} {plural(image.layers, 'layer')}"
-    if image.size_bytes is not None and before is not None and before.size_bytes is not None:
-        grown = image.size_bytes - before.size_bytes
-        change = f"{'+' if grown > 0 else ''}{human_size(grown)}" if grown else "unchanged"
-        text += f" ({change} since the last build)"
+    if (grown := growth_bytes(image, before)) is not None:
+        text += f" ({size_change_said(grown)} since the last build)"
     return text
 
 
 def _moved(summary: Summary) -> str:
     """What the network and the disk took, where it took a tenth of a second or more."""
-    context = "context" if not summary.context_bytes else f"{human_size(summary.context_bytes)} of context"
-    took = (
-        (context, summary.context_seconds),
-        ("base images", summary.base_pull_seconds),
-        ("cache import", summary.cache_import_seconds),
-        ("cache export", summary.cache_export_seconds),
-        ("image export", summary.export_seconds),
-    )
-    return " · ".join(f"{what} {said_duration(seconds)}" for what, seconds in took if seconds and seconds >= 0.05)
-
-
-def _asked(build: Build) -> str:
-    options = build.options
-    parts = ["--no-cache"] if options.no_cache else []
-    parts += [f"--cache-from {clean(one, 60)}" for one in options.cache_from]
-    parts += [f"--cache-to {clean(one, 60)}" for one in options.cache_to]
-    parts += [
-        f"{clean(name, 40)}={'[redacted]' if value is None else clean(value, 40)}"
-        for name, value in options.build_args.items()
-    ]
-    return " · ".join(parts)
-
-
-def _source(build: Build) -> str:
-    if build.vcs is None or not (build.vcs.source or build.vcs.revision):
-        return ""
-    return " at ".join(
-        part for part in (clean(build.vcs.source, 200), clean(build.vcs.revision, 12).rstrip("…")) if part
+    return " · ".join(
+        f"{f'{human_size(size)} of {what}' if size else what} {said_duration(seconds)}"
+        for what, seconds, size in moved(summary)
+        if seconds and seconds >= 0.05
     )
 
 
@@ -211,21 +168,26 @@ def _error(build: Build, width: int) -> list[Line]:
         lines.append([(f"{key:<{KEY}}", "dim"), (chunk, "red")])
     step = _find(build.steps, build.error.step_id)
     if step is not None:
-        at = f"in {_title(step)}" + (f", line {step.lines[0]} of the Dockerfile" if step.lines else "")
+        at = f"in {step_title(step)}" + (f", line {step.lines[0]} of the Dockerfile" if step.lines else "")
         lines.append(keyed("", at, width))
     return lines
 
 
 def _why(explanation: Explanation | None, build: Build, ref: str, width: int) -> list[Line]:
-    """Why the dearest root miss missed, what followed and what to do, in three lines; and where to read of the others."""
+    """Why the dearest root miss missed, what followed and what to do, in three lines; and where to read of the others.
+
+    Where there is no room for all, what followed is left out, then what to do, rather than a sentence cut off.
+    """
     if explanation is None or not explanation.misses:
         return []
     first, rest = explanation.misses[0], len(explanation.misses) - 1
     if is_first_build(explanation):
-        text, rest = first_build_sentence(explanation, build), 0
+        texts, rest = [first_build_sentence(explanation, build)], 0
     else:
-        text = " ".join(filter(None, (miss_sentence(first, build), followed(first), advice(first, build))))
-    chunks = wrap(text, width - _WHY, most=WHY_LINES)
+        said, after, remedy = miss_sentence(first, build), followed(first), advice(first, build)
+        texts = [" ".join(filter(None, parts)) for parts in ((said, after, remedy), (said, remedy), (said,))]
+    fitting = (text for text in texts if len(wrap(text, width - _WHY, most=WHY_LINES + 1)) <= WHY_LINES)
+    chunks = wrap(next(fitting, texts[-1]), width - _WHY, most=WHY_LINES)
     lines: list[Line] = [[(f"{'' if at else 'why':<{_WHY}}", "dim"), (chunk, "")] for at, chunk in enumerate(chunks)]
     if rest:
         explain = f"buildprof explain {quote(clean(ref, 100))}"
@@ -260,16 +222,12 @@ def _log(build: Build, width: int, *, fold: bool) -> list[Line]:
     shown = [line for entry in error.log_tail[-200:] for line in clean_lines(entry, 1000)]
     shown = shown[-LOG_LINES:] if fold else shown
     step = _find(build.steps, error.step_id)
-    title = f"the last {len(shown)} {plural(len(shown), 'line')} of {_title(step) if step else 'the log'}"
+    title = f"the last {len(shown)} {plural(len(shown), 'line')} of {step_title(step) if step else 'the log'}"
     return [[(shorten(title, width), "bold")], *(_log_line(line, width) for line in shown)]
 
 
 def _log_line(line: str, width: int) -> Line:
     return [("  │ ", "dim"), (cut(line, width - 4), "")]
-
-
-def _title(step: Step) -> str:
-    return " ".join(part for part in (clean(step.stage, 40), step_place(step).strip(), step_name(step)) if part)
 
 
 def _find(steps: Iterable[Step], step_id: str | None) -> Step | None:

@@ -96,6 +96,11 @@ class ImageAnalysis:
         return self.stored_bytes - self.visible_bytes
 
     @property
+    def base_wasted_bytes(self) -> int | None:
+        """The part of it that the base image's own layers caused; None if no layer is known to be of the base."""
+        return self.wasted_bytes - self.own_wasted_bytes if any(layer.is_base for layer in self.layers) else None
+
+    @property
     def efficiency(self) -> float:
         """The share of the stored bytes that is seen."""
         return self.visible_bytes / self.stored_bytes if self.stored_bytes else 1.0

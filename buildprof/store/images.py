@@ -27,9 +27,12 @@ _MIN_PREFIX = 4
 def stored_image(engine: Engine, image: str) -> Document:
     """The document of an analysed image by its name, its id, or a prefix of its id of 4 characters or more; the newest of a name.
 
-    Raises NotFound, and Ambiguous for a prefix of several.
+    An image has all the names that its builds gave it. Raises NotFound, and Ambiguous for a prefix of several.
     """
     table, wanted = schema.images, key_text(image)
+    tagged = (build for build in _last_builds(engine) if build.image and familiar(wanted) in build.image.tags)
+    if (document := next(filter(None, (image_of(engine, build) for build in tagged)), None)) is not None:
+        return document
     by_name = select(table).where(table.c.name == familiar(wanted)).order_by(table.c.analysed_ns.desc()).limit(1)
     found = _documents(engine, by_name)
     if not found:
@@ -55,7 +58,11 @@ def image_of(engine: Engine, build: Build) -> Document | None:
 
 def build_of_image(engine: Engine, image_ids: Collection[str]) -> Build | None:
     """The head of the newest build that made an image with one of these ids, among the last ones."""
-    return next((one for one in list_builds(engine, BuildFilter(limit=_LOOKED_THROUGH)) if _made(one, image_ids)), None)
+    return next((one for one in _last_builds(engine) if _made(one, image_ids)), None)
+
+
+def _last_builds(engine: Engine) -> list[Build]:
+    return list_builds(engine, BuildFilter(limit=_LOOKED_THROUGH))
 
 
 def _made(build: Build, image_ids: Collection[str]) -> bool:

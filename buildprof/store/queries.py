@@ -17,6 +17,7 @@ from buildprof.model.series import Series
 from buildprof.store import schema
 from buildprof.store.connect import reading
 from buildprof.store.errors import Ambiguous, NotFound
+from buildprof.store.layer_sizes import with_file_sizes
 from buildprof.store.recipes import load_recipe
 from buildprof.store.rows import build_from, clean, key_text, load_labels, steps_from
 from buildprof.store.totals import history_key, load_durations
@@ -97,7 +98,7 @@ def find_build(engine: Engine, ref: str, *, builder: str | None = None, with_rec
             raise NotFound("no build is stored yet" if ref == "last" else f"no build has the ref {_shown(ref)}")
         if len(found) > 1:
             raise _ambiguous(ref, [build_from(row) for row in found])
-        return whole_builds(connection, found, with_recipes=with_recipes)[0]
+        return with_file_sizes(connection, whole_builds(connection, found, with_recipes=with_recipes)[0])
 
 
 def overlapping_builds(engine: Engine, builder: str, started_ns: int, completed_ns: int) -> list[Build]:

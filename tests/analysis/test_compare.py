@@ -53,12 +53,19 @@ def test_a_changed_instruction_finds_what_stood_in_its_place() -> None:
     assert changes(before, after) == [("same", "a", "a"), ("edited", "old", "new")]
 
 
-def test_a_base_image_of_another_digest_is_not_edited_and_one_of_another_tag_is() -> None:
+def test_a_base_image_of_another_digest_is_another_base_and_one_of_another_tag_is_edited() -> None:
     old, moved, other = (
         with_steps(step(f"FROM {name}", place=("", 1, 9))) for name in ("a@sha256:1", "a@sha256:2", "b")
     )
-    assert [change for change, *_ in changes(old, moved)] == ["same"]
+    assert [change for change, *_ in changes(old, moved)] == ["base"]
     assert [change for change, *_ in changes(old, other)] == ["edited"]
+
+
+def test_the_document_tells_what_base_became_of_which() -> None:
+    old, moved = (with_steps(step(f"FROM {name}", place=("", 1, 9))) for name in ("a@sha256:1", "a@sha256:2"))
+    document = compare_document(compare_builds(old, moved))
+    assert document["bases"] == [{"image": "a", "before": "sha256:1", "after": "sha256:2"}]
+    assert document["steps"][0]["difference_bytes"] is None
 
 
 def test_a_removed_step_stands_before_what_followed_it() -> None:
@@ -134,7 +141,7 @@ def test_builds_of_which_one_has_no_known_steps_have_no_difference() -> None:
 
 def test_the_document_has_heads_sums_and_pairs() -> None:
     document = compare_document(compare_builds(shop(), shop()))
-    assert list(document) == ["before", "after", "difference_seconds", "steps"]
+    assert list(document) == ["before", "after", "difference_seconds", "bases", "steps"]
     assert "steps" not in document["before"]
     assert list(document["steps"][0]) == [
         *("name", "change", "difference_seconds", "difference_bytes", "before", "after"),

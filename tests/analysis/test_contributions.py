@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,10 +21,12 @@ from buildprof.analysis.contributions import (
     label_value,
     layer_sizes,
 )
+from buildprof.analysis.regressions import Verdict, regression_contributions
 from buildprof.analysis.summary import summarize
 from buildprof.exporters.prometheus.catalog import CATALOG
 from buildprof.model.build import Build, Engine, Image, Source, Status, Summary
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
+from buildprof.model.regression import Baseline, Signal
 from buildprof.model.series import Contribution, Effect
 from buildprof.model.step import Kind, Layer, Outcome, Step
 
@@ -282,6 +285,44 @@ def test_steps_that_name_each_other_as_inputs_do_no_harm():
     assert len(layer_sizes(a_build(a, b, last, image=Image("sha256:i")))) == 3
 
 
+def an_image(*layers: tuple[str, int, str]) -> dict[str, Any]:
+    """The document of an image with layers of a command, bytes and the id of the step that made it, "" of none."""
+    steps = [{"ref": "r", "step_id": step, "lines": None} if step else None for _, _, step in layers]
+    found = [
+        {"index": index, "command": command, "size_bytes": size_bytes, "step": step}
+        for index, ((command, size_bytes, _), step) in enumerate(zip(layers, steps, strict=True))
+    ]
+    return {"wasted_bytes": 10, "efficiency": 0.9, "layers": found}
+
+
+def layers_of(changes: list[Contribution]) -> dict[str, tuple[float, int]]:
+    return {dict(c.labels)["layer"]: (c.value, c.at_ns) for c in changes if c.metric == "layer_size_bytes"}
+
+
+def test_an_analysed_image_sets_all_its_layers_in_the_place_of_those_of_the_build():
+    build = a_build(
+        a_step("from", Kind.FROM, Outcome.NONE, cacheable=False),
+        a_step("run", layer=Layer("sha256:3", 8192), inputs=("from",)),
+        a_step("link", Kind.MERGE, instruction="COPY", layer=Layer("sha256:4", 4096), inputs=("run",)),
+        image=Image("sha256:i", (), 1000, 4),
+    )
+    image = an_image(("ADD file in /", 700, ""), ("# debian.sh", 0, ""), ("RUN x", 2, "run"), ("COPY x", 3, "link"))
+    changes = image_contributions(image, build, LabelBudget())
+    assert build.completed_ns is not None
+    later_ns = build.completed_ns + 1
+    assert layers_of(changes) == {
+        "01 ADD": (700, later_ns), "02 OTHER": (0, later_ns), "03 RUN": (2, later_ns), "04 MERGE": (3, later_ns),
+    }  # fmt: skip
+    assert layers_of(contributions(build, LabelBudget())).keys() == {"03 RUN", "04 MERGE"}
+
+
+def test_of_an_analysed_image_no_more_than_the_twenty_largest_layers_have_a_series():
+    image = an_image(*((f"RUN {size}", size, "") for size in range(1, 31)))
+    sizes = layers_of(image_contributions(image, a_build(), LabelBudget()))
+    assert [size for size, _ in sizes.values()] == list(range(30, 10, -1))
+    assert image_contributions(image, a_build(), LabelBudget(max_projects=0)) == []
+
+
 def test_evictions_add_to_the_builder():
     assert totals(evictions("default", 3, 4096)) == {
         ("build_cache_evicted_records_total", (("builder", "default"),)): 3.0,
@@ -344,7 +385,9 @@ def test_every_metric_that_the_store_feeds_is_contributed():
     steps = (a_step(layer=Layer("sha256:1", 1)),)
     build = a_build(*steps, image=Image("sha256:i", (), 100, 2), summary=summarize(steps))
     changes = [*contributions(build, LabelBudget()), *evictions("default", 0, 0)]
-    changes += image_contributions(10, 0.9, build, LabelBudget())
+    changes += image_contributions(an_image(), build, LabelBudget())
+    verdict = Verdict(baselines={Signal.HIT_RATIO: Baseline(0.9, 0.8, 20)})
+    changes += regression_contributions("shop", "web", verdict, 1, LabelBudget())
     assert {catalog_name(c) for c in changes} == {metric.name for metric in CATALOG if metric.fed_by == "store"}
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from buildprof.analysis.gates import Gates, Growth, broken_gates, parse_growth, parse_size
+from buildprof.analysis.gates import Gates, Growth, broken_gates, parse_growth, parse_share, parse_size
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,26 @@ def test_growth_is_a_share_or_a_size():
             parse_growth(text)
 
 
-def broken(gates: Gates, before_bytes: int | None = 1000) -> list[str]:
+@pytest.mark.parametrize(
+    ("text", "share"), [("0.95", 0.95), ("95%", 0.95), (" 95 % ", 0.95), (".5", 0.5), ("1", 1), ("100%", 1), ("0", 0)]
+)
+def test_an_efficiency_is_a_share_or_a_percentage(text: str, share: float):
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "%", "95", "101%", "1.5", "-1", "nan", "1e-1", "٩%", "9" * 100])
+def test_what_is_no_share_is_refused(text: str):
+    with pytest.raises(ValueError, match=r"such as 0\.95 or 95%"):
+        parse_share(text)
+
+
+def broken(gates: Gates, before_bytes: int | None = 1000, base_wasted_bytes: int | None = None) -> list[str]:
     return broken_gates(
         gates,
         size_bytes=1100,
         wasted_bytes=100,
         efficiency=0.9,
+        base_wasted_bytes=base_wasted_bytes,
         grown_bytes=None if before_bytes is None else 100,
         before_bytes=before_bytes,
     )
@@ -51,9 +65,23 @@ def test_a_limit_that_is_kept_says_nothing():
 
 def test_each_limit_that_is_not_kept_says_what_it_is():
     assert broken(Gates(1099, 0.91, 99, Growth(bytes=99))) == [
-        "size 1.1 kB is above 1.1 kB",
+        "size 1,100 B is above 1,099 B",
         "efficiency 0.9000 is below 0.91",
         "wasted 100 B is above 99 B",
         "growth of 100 B from 1 kB is above 99 B",
     ]
     assert broken(Gates(max_growth=Growth(share=0.05))) == ["growth of 100 B from 1 kB is above 5 %"]
+
+
+def test_of_too_much_waste_it_is_said_what_the_base_image_brings_along():
+    assert broken(Gates(max_wasted_bytes=50), base_wasted_bytes=70) == [
+        "wasted 100 B is above 50 B",
+        "70 B of the waste is the base image's",
+    ]
+    assert broken(Gates(min_efficiency=0.95), base_wasted_bytes=0)[1:] == ["none of the waste is the base image's"]
+    assert broken(Gates(max_size_bytes=1000), base_wasted_bytes=70) == ["size 1.1 kB is above 1 kB"]
+
+
+def test_an_efficiency_below_the_limit_never_reads_as_the_limit():
+    (said,) = broken_gates(Gates(min_efficiency=0.95), size_bytes=1, wasted_bytes=1, efficiency=0.949999)
+    assert said == "efficiency 0.9499 is below 0.95"

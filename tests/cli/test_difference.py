@@ -10,8 +10,9 @@ from buildprof.analysis.compare import compare_builds
 from buildprof.cli.difference import difference
 from buildprof.cli.lines import plain
 from buildprof.model.build import Build
-from buildprof.model.step import Layer, Outcome
-from tests.cli.sample_builds import ALL, NOW, at, shop
+from buildprof.model.recipe import Recipe
+from buildprof.model.step import Layer, Outcome, Step
+from tests.cli.sample_builds import ALL, NOW, at, shop, step
 
 
 def shown(before: Build, after: Build, **options: object) -> list[str]:
@@ -61,6 +62,30 @@ def test_an_edited_step_is_shown_with_its_old_and_its_new_text() -> None:
 def test_a_build_and_itself_differ_in_nothing() -> None:
     assert shown(shop(), shop())[-1].strip() == "every step is as it was"
     assert len(shown(shop(), shop(), show_all=True)) == 5 + len(shop().steps)
+
+
+def on_base(*steps: Step, digest: str) -> Build:
+    made = replace(step(f"FROM node:20@sha256:{digest * 64}", place=("", 1, 2)), id="from")
+    return replace(shop(), steps=(made, *steps))
+
+
+def test_where_only_the_base_differs_that_is_what_is_said() -> None:
+    *_, base, empty, titles, only = shown(on_base(digest="a"), on_base(digest="b"))
+    assert base == "base      node:20 is another image: bbbbbbbbbbbb now, aaaaaaaaaaaa before"
+    assert (empty, titles.split()[:2]) == ("", ["stage", "step"])
+    assert only.startswith("~         1/2 FROM node:20 ")
+
+
+def test_a_base_that_no_step_names_is_said_of_steps_that_are_as_they_were() -> None:
+    def made(digest: str) -> Build:
+        recipe = Recipe(images=(("python:3", f"sha256:{digest * 64}"),))
+        return replace(shop(), steps=tuple(replace(one, recipe=recipe) for one in shop().steps if one.command))
+
+    assert shown(made("a"), made("b"))[3:] == [
+        "base      python:3 is another image: bbbbbbbbbbbb now, aaaaaaaaaaaa before",
+        "",
+        "   every step is as it was, on another base",
+    ]
 
 
 def test_a_build_without_steps_is_not_one_that_lost_all_of_them() -> None:

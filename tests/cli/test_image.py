@@ -45,6 +45,14 @@ def shown(report: ImageReport = REPORT, width: int = 80) -> list[str]:
     return [plain(line) for line in image_lines(report, width)]
 
 
+def test_what_the_engine_counts_stands_apart_where_it_is_another_size():
+    report = replace(REPORT, image="registry.example/a/name/that/is/long:latest", size_bytes=41_000)
+    assert shown(report)[:2] == [
+        "registry.example/a/name/that/is/long:latest  103 kB in 4 layers  id 99a3137d7da4",
+        "engine    counts 41 kB",
+    ]
+
+
 def test_what_an_image_wastes_is_read_from_top_to_bottom():
     assert shown() == [
         "shop-web:latest  103 kB in 4 layers  id 99a3137d7da4",

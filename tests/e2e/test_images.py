@@ -25,6 +25,13 @@ def asked(engine, agent, *arguments, stdin=b"", check=True):
     return buildprof("image", *arguments, *where, stdin=stdin, check=check)
 
 
+def sampled(agent, metric, project):
+    """Values of a metric of a project by its label `layer`, "" where it has none."""
+    lines = [one for one in agent.get("/metrics")[1].decode().splitlines() if f'project="{project}"' in one]
+    found = [re.fullmatch(rf"buildprof_{metric}\{{(?:layer=\"([^\"]*)\")?.*\}} (\S+)", line) for line in lines]
+    return {one[1] or "": float(one[2]) for one in found if one}
+
+
 def without_names(document):
     """What every way to an image must agree about."""
     known = {key: document[key] for key in ("stored_bytes", "visible_bytes", "wasted_bytes", "waste", "waste_bytes")}
@@ -51,14 +58,25 @@ def test_after_a_build_its_image_is_analysed_and_tied_to_its_steps(history_engin
         "removed": 300_000, "metadata_only": 5,
     }  # fmt: skip
     assert document["own_wasted_bytes"] == document["wasted_bytes"] == 300_005
-    if "containerd" in history_engine.name:
-        assert all(layer["compressed_bytes"] for layer in document["layers"][1:])
-    samples = eventually(
-        lambda: re.search(
-            r"buildprof_image_wasted_bytes\{[^}]*imageshop[^}]*\} (\S+)", agent.get("/metrics")[1].decode()
-        )
-    )
-    assert float(samples[1]) == 300_005
+    is_packed = [bool(layer["compressed_bytes"]) for layer in document["layers"]]
+    assert is_packed == ["containerd" in history_engine.name] * 4
+    assert eventually(lambda: sampled(agent, "image_wasted_bytes", "imageshop")) == {"": 300_005}
+
+
+def test_all_layers_of_the_last_image_are_exported_as_large_as_their_files(history_engine, shared_agent, tmp_path):
+    agent = shared_agent(history_engine)
+    context = project(tmp_path / "layershop", DOCKERFILE, app="1")
+    ref = build(history_engine, context, "-t", "e2e-layers")
+    ended(agent, ref)
+
+    sizes = [layer["size_bytes"] for layer in analysed(agent, "e2e-layers")["layers"]]
+
+    assert sizes[1:] == [300_005, 5, 1]
+    labels = ["01 OTHER", "02 RUN", "03 RUN", "04 COPY"]
+    eventually(lambda: sampled(agent, "layer_size_bytes", "layershop") == dict(zip(labels, sizes, strict=True)))
+    shown = {step["instruction"]: step["layer"] for step in agent.build(ref)["steps"] if step["layer"]}
+    assert (shown["COPY"]["size_bytes"], shown["RUN"]["size_bytes"]) == (1, 5)
+    assert "e2e-layers:latest" in agent.build(ref)["image"]["tags"]  # an older engine tells all that the image has
 
 
 def test_every_way_to_an_image_gives_the_same(any_engine, shared_agent, tmp_path):
@@ -67,12 +85,14 @@ def test_every_way_to_an_image_gives_the_same(any_engine, shared_agent, tmp_path
     any_engine.docker("build", "--network=host", "-t", "e2e-ways", ".", cwd=context)
     saved = tmp_path / "saved.tar"
     any_engine.docker("save", "-o", str(saved), "e2e-ways")
+    any_engine.docker("tag", "e2e-ways", "a-e2e-ways")
     documents = [
         json.loads(asked(any_engine, agent, "e2e-ways", "--json").stdout),
         json.loads(buildprof("image", saved, "--json", "--data-dir", tmp_path / "none").stdout),
         json.loads(buildprof("image", "-", "--json", "--data-dir", tmp_path / "none", stdin=saved.read_bytes()).stdout),
     ]
     assert documents[0]["wasted_bytes"] == 300_005
+    assert documents[0]["image"] == "e2e-ways:latest"
     assert without_names(documents[0]) == without_names(documents[1]) == without_names(documents[2])
     commands = [layer["command"] for layer in documents[0]["layers"]]
     assert [command.partition(" ")[0] for command in commands[1:]] == ["RUN", "RUN", "COPY"]
@@ -87,7 +107,9 @@ def test_a_pipeline_is_stopped_by_what_its_image_may_not_be(engine_28, shared_ag
     broken = asked(engine_28, agent, "e2e-gates", "--max-size", "1kB", "--max-wasted", "10kB", check=False)
     assert broken.returncode == 1
     assert re.fullmatch(
-        rb"buildprof: e2e-gates:latest: size .* is above 1 kB; wasted 300 kB is above 10 kB\n", broken.stderr
+        rb"buildprof: e2e-gates:latest: size .* is above 1 kB; wasted 300 kB is above 10 kB; "
+        rb"none of the waste is the base image's\n",
+        broken.stderr,
     )
     (context / "app").write_bytes(os.urandom(900_000))
     ended(agent, build(engine_28, context, "-t", "e2e-gates"))
@@ -113,6 +135,21 @@ def test_compare_names_the_layer_and_the_files_that_grew(history_engine, shared_
     shown = buildprof("compare", *refs, "--data-dir", agent.data_dir).stdout.decode()
     assert re.search(r"\+50k COPY app /srv/\n", shown)
     assert re.search(r"\+50k srv/app\n", shown)
+
+
+def test_compare_says_that_the_base_is_another(history_engine, shared_agent, tmp_path):
+    agent = shared_agent(history_engine)
+    context = project(tmp_path / "rebased", "FROM e2e-moving\nENV X=1\n")
+    refs = []
+    for content in ("old", "new"):
+        base = project(tmp_path / f"base-{content}", f"FROM base\nRUN echo {content} > /{content}\n")
+        build(history_engine, base, "-t", "e2e-moving")
+        refs.append(build(history_engine, context, "-t", f"e2e-rebased:{content}"))
+        ended(agent, refs[-1])
+    shown = buildprof("compare", *refs, "--data-dir", agent.data_dir).stdout.decode()
+    assert re.search(r"^base +e2e-moving is another image", shown, re.MULTILINE)
+    assert re.search(r"^~ +1/1 FROM e2e-moving", shown, re.MULTILINE)
+    assert "every step is as it was\n" not in shown
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from buildprof.store.errors import Ambiguous, NotFound
 from buildprof.store.images import build_of_image, image_of, stored_image
 from buildprof.store.queries import changed_series
 from buildprof.store.writer import Writer
-from tests.store.samples import make_build
+from tests.store.samples import T0, make_build
 
 SCOPE = "here"
 
@@ -48,6 +48,18 @@ def test_an_image_that_is_analysed_again_is_stored_once(engine: Engine, writer: 
     assert stored_image(engine, "abcdef") == again
     with pytest.raises(NotFound):
         stored_image(engine, "shop-web:latest")
+
+
+def test_an_image_has_all_the_names_that_builds_gave_it(engine: Engine, writer: Writer) -> None:
+    for ref, id_, tags, at_ns in (
+        ("1", "sha256:old1", ("shop:1",), T0),
+        ("2", "sha256:new2", ("web:1", "shop:1"), T0 + 1),
+    ):
+        writer.save_build(make_build(ref, started_ns=at_ns, image=Image(id_, tags, 10, 1)), scope=SCOPE)
+        save(writer, a_document(id_, tags[0]), at_ns=at_ns)
+    for name in ("web:1", "shop:1", "docker.io/library/shop:1"):
+        assert stored_image(engine, name)["id"] == "sha256:new2"
+    assert stored_image(engine, "old1")["id"] == "sha256:old1"
 
 
 def test_an_image_belongs_to_the_builds_that_made_it(engine: Engine, writer: Writer) -> None:

@@ -34,9 +34,8 @@ def layer_directories(
     `inspect` is the engine's answer about the image; `root_dir` and `driver` are `DockerRootDir` and `Driver` of its
     answer about itself. An engine whose containerd is not its own child keeps the layers in `system_containerd`.
     """
-    digests = _strings(_part(inspect, "RootFS").get("Layers"))
-    root = Path(root_dir)
-    if digests is None or not all(map(_DIGEST.fullmatch, digests)) or not root.is_absolute():
+    digests, root = layer_digests(inspect), Path(root_dir)
+    if digests is None or not root.is_absolute():
         return None
     if not digests:
         return {}
@@ -47,11 +46,22 @@ def layer_directories(
             case "overlay2":
                 found = _of_overlay2(_part(graph, "Data"), root)
             case "overlayfs":
-                homes = (root / "containerd" / "daemon" / _SNAPSHOTTER, Path(system_containerd) / _SNAPSHOTTER)
-                found = next(filter(None, (_of_snapshotter(digests, home) for home in homes)), None)
+                homes = containerd_homes(root, system_containerd)
+                found = next(filter(None, (_of_snapshotter(digests, home / _SNAPSHOTTER) for home in homes)), None)
         if found is not None and len(found) == len(digests) and all(map(_is_readable, found)):
             return dict(zip(digests, found, strict=True))
     return None
+
+
+def layer_digests(inspect: Mapping[str, Any]) -> list[str] | None:
+    """The `diff_id` of each layer of an image, the lowest first; None if the answer has none that could be one."""
+    digests = _strings(_part(inspect, "RootFS").get("Layers"))
+    return digests if digests is not None and all(map(_DIGEST.fullmatch, digests)) else None
+
+
+def containerd_homes(root: Path, system_containerd: str = SYSTEM_CONTAINERD) -> tuple[Path, Path]:
+    """Where containerd may keep what it has for an engine: below the engine's root, or where the system's does."""
+    return root / "containerd" / "daemon", Path(system_containerd)
 
 
 def chain_ids(digests: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from buildprof.model.text import clean
 from buildprof.sources.docker_socket import NoAnswerError, NotThereError
 from buildprof.sources.endpoint import Endpoint
 from buildprof.sources.layers.archive import ArchivedImage, read_archive
+from buildprof.sources.layers.content_store import may_be_packed, packed_layer_sizes
 from buildprof.sources.layers.directories import layer_directories
 from buildprof.sources.layers.errors import LayerError
 from buildprof.sources.layers.image_api import ImageApi, NoImageError, image_api
@@ -64,8 +65,10 @@ def _read(
     digests = [str(one) for one in (inspect.get("RootFS") or {}).get("Layers") or ()]
     known = {digest: files for digest in set(digests) if (files := kept.find(digest)) is not None}
     found: dict[str, LayerFiles] | None = known if digests and len(known) == len(set(digests)) else None
+    # To ask an engine about itself takes a while: only where a layer, or how it is packed, is to be read.
+    info = api.info() if is_local and (found is None or may_be_packed(inspect)) else {}
     if found is None and is_local:
-        found = _from_directories(inspect, api.info(), known, reading)
+        found = _from_directories(inspect, info, known, reading)
         api.inspect_image(id_)  # an image that is removed meanwhile loses its record before its files
         for digest, files in (found or {}).items():
             if digest not in known:
@@ -76,8 +79,10 @@ def _read(
             id_, tags or archived.names, archived.platform, archived.digests, archived.layers
         ), size_bytes
     commands = _commands(api.history(id_), len(digests))
+    packed_bytes = packed_layer_sizes(inspect, str(info.get("DockerRootDir", ""))) if info else [None] * len(digests)
     layers = tuple(
-        ImageLayer(digest, found[digest], command) for digest, command in zip(digests, commands, strict=True)
+        ImageLayer(digest, found[digest], command, size_bytes)
+        for digest, command, size_bytes in zip(digests, commands, packed_bytes, strict=True)
     )
     platform = "/".join(str(part) for key in ("Os", "Architecture", "Variant") if (part := inspect.get(key)))
     return ArchivedImage(id_, tags, platform, (), layers), size_bytes

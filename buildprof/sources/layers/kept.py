@@ -1,6 +1,6 @@
 """layers.db: what was read of layers, by the digest of their archive (`diff_id`), so that each is read once.
 
-A cache: what cannot be kept or read is read again from the engine. Several processes may use it at once.
+What no image has asked for as long as builds are kept is dropped, as is what there is no room for. A cache: what cannot be kept or read is read again from the engine. Several processes may use it at once.
 """
 
 from __future__ import annotations
@@ -73,10 +73,36 @@ class KeptLayers:
             if self.find(layer.digest) is None:
                 self.keep(layer.digest, layer.files)
 
+    def forget_unused_since(self, horizon_ns: int) -> int:
+        """Drop the layers that were last asked for before a time, and give the disk back; returns how many they were."""
+        if self._connection is None:
+            return 0
+        with suppress(sqlite3.Error):
+            dropped = self._connection.execute("DELETE FROM layers WHERE used_ns < ?", (horizon_ns,)).rowcount
+            if dropped:
+                self._connection.execute("VACUUM")
+            return dropped
+        return 0
+
     def close(self) -> None:
         """Close the file."""
         if self._connection is not None:
             self._connection.close()
+
+
+def forget_layers(directory: Path, horizon_ns: int) -> int:
+    """Drop what nobody has asked for since a time from a data directory; how many layers that were. Blocks.
+
+    Where no layers are kept, nothing is made.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        return 0
+    kept = KeptLayers(path)
+    try:
+        return kept.forget_unused_since(horizon_ns)
+    finally:
+        kept.close()
 
 
 def _open(path: Path) -> sqlite3.Connection:

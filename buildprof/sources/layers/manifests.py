@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform as machine_platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,6 +69,7 @@ class _Found:
     group: str
     digests: tuple[str, ...] = ()
     platform: str = field(default="")
+    packed_bytes: tuple[int | None, ...] = ()
 
 
 def describe_images(document: Document, name: str | None = None, platform: str | None = None) -> list[ImageDescription]:
@@ -90,6 +91,18 @@ def describe_images(document: Document, name: str | None = None, platform: str |
             raise LayerError(f"no image {clean(name, 200)!r} in it; it has {has}")
         found = named
     return [_described(image) for image in _for_platform(found, platform)]
+
+
+def packed_sizes(document: Document, digest: str, diff_ids: Sequence[str]) -> list[int | None]:
+    """Bytes of the packed layers of an image by the digest of its manifest, or of an index above it; the lowest first.
+
+    None of a layer that is not packed; of all of them where no manifest for layers with these `diff_ids` is found.
+    Raises LayerError for documents that are damaged.
+    """
+    for image in _images_below(_bounded(document), {"digest": digest}, (), (), 0):
+        if _list(_dict(image.config, "rootfs"), "diff_ids") == list(diff_ids) and len(diff_ids) == len(image.members):
+            return list(image.packed_bytes)
+    return [None] * len(diff_ids)
 
 
 def _bounded(document: Document) -> Document:
@@ -140,9 +153,12 @@ def _images_below(
     config = _object(config_content, f"the configuration {config_digest[:19]}")
     if "rootfs" not in config:
         return  # an artifact
-    members = tuple(_member_of(str(_dict(layer).get("digest"))) for layer in _list(manifest, "layers"))
+    layers = [_dict(layer) for layer in _list(manifest, "layers")]
+    members = tuple(_member_of(str(layer.get("digest"))) for layer in layers)
+    packed_bytes = tuple(map(_packed_bytes, layers))
     group = above[-1] if above else "".join(names)
-    yield _Found(config, config_digest, names, members, group, (digest, *above), _platform_of(config))
+    platform = _platform_of(config)
+    yield _Found(config, config_digest, names, members, group, (digest, *above), platform, packed_bytes)
 
 
 def _docker_images(document: Document) -> Iterator[_Found]:
@@ -235,6 +251,13 @@ def _familiar(name: str) -> str:
 def _platform_of(config: dict[str, Any]) -> str:
     parts = (config.get("os"), config.get("architecture"), config.get("variant"))
     return "/".join(clean(part, 30) for part in parts if part and isinstance(part, str))
+
+
+def _packed_bytes(descriptor: dict[str, Any]) -> int | None:
+    """The size of a layer's blob by its descriptor; None unless its media type says that it is packed."""
+    kind, size_bytes = str(descriptor.get("mediaType")), descriptor.get("size")
+    is_packed = kind.endswith(("+gzip", "+zstd", ".gzip"))  # the last: docker's, before OCI's
+    return size_bytes if is_packed and type(size_bytes) is int and size_bytes >= 0 else None
 
 
 def _member_of(digest: str) -> str:

@@ -22,6 +22,12 @@ from buildprof.sources.layers.streams import CHUNK_BYTES, Readable
 
 BLOCK_BYTES = 512
 _MAX_EXTENSION_BYTES = 1 << 20
+_FREE_EXTENSIONS_BYTES, _MEMBER_EXTENSION_BYTES = 64 << 20, 512
+"""What extended headers, and maps of sparse files, may take in all: so much, and so much more for each member of theirs."""
+
+_RECORD_BYTES, _NUMBER_BYTES = 64, 16
+"""What a record, and a number of a map, counts for: to take apart a mebibyte of small ones takes a fifth of a second."""
+
 _MAX_SIZE_BYTES = (1 << 63) - 1
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 
@@ -56,7 +62,7 @@ class TarReader:
     LayerError for what is no tar or is cut off. It ends after two blocks of zeros, or with the stream between members.
     """
 
-    __slots__ = ("_at", "_buffer", "_left_bytes", "_offset", "_padding_bytes", "_skip", "_stream")
+    __slots__ = ("_allowed_bytes", "_at", "_buffer", "_left_bytes", "_offset", "_padding_bytes", "_skip", "_stream")
 
     def __init__(self, stream: Readable, skip: Callable[[int], object] | None = None) -> None:
         self._stream = stream
@@ -64,6 +70,7 @@ class TarReader:
         self._buffer = b""
         self._offset = 0  # of the buffer's end in the stream
         self._at = self._left_bytes = self._padding_bytes = 0
+        self._allowed_bytes = _FREE_EXTENSIONS_BYTES  # of extended headers to come
 
     def __iter__(self) -> Iterator[Member]:  # noqa: C901, PLR0912, PLR0915  # a million turns in a layer: one loop, in line
         pax: list[tuple[bytes, bytes]] = []
@@ -93,6 +100,7 @@ class TarReader:
                 content = self._extension(size)
                 if kind == b"x":
                     pax = _pax_records(content)
+                    self._charge(len(pax) * _RECORD_BYTES)
                 elif kind == b"L":
                     long_name = content.partition(b"\0")[0]
                 elif kind == b"K":
@@ -111,6 +119,7 @@ class TarReader:
                 size = _decimal(found[b"size"]) if found.get(b"size") else size
                 sparse = {key: value for key, value in found.items() if key.startswith(b"GNU.sparse.")}
                 pax, long_name, long_link = [], b"", b""
+                self._allowed_bytes += _MEMBER_EXTENSION_BYTES
             if kind == b"\0":
                 kind = b"5" if name.endswith(b"/") else b"0"
             if kind in _WITHOUT_CONTENT:
@@ -119,9 +128,11 @@ class TarReader:
             self._padding_bytes = -size % BLOCK_BYTES
             if kind == b"S":
                 segments, size = self._old_sparse_map(block)
+                self._charge(len(segments) * _NUMBER_BYTES)
                 yield Member(name, b"0", size, link, _checked(segments, size, self._left_bytes))
             elif sparse and kind in _FILES:
                 segments, size = self._pax_sparse_map(sparse, records)
+                self._charge(len(segments) * _NUMBER_BYTES)
                 name = sparse.get(b"GNU.sparse.name") or name
                 yield Member(name, b"0", size, link, _checked(segments, size, self._left_bytes))
             else:
@@ -215,9 +226,15 @@ class TarReader:
             size_bytes -= len(chunk)
         return b"".join(parts)
 
+    def _charge(self, size_bytes: int) -> None:
+        self._allowed_bytes -= size_bytes
+        if self._allowed_bytes < 0:
+            raise LayerLimitError("the tar archive has more extended headers than its members can need")
+
     def _extension(self, size_bytes: int) -> bytes:
         if size_bytes > _MAX_EXTENSION_BYTES:
             raise LayerLimitError(f"the tar archive has an extended header of more than {_MAX_EXTENSION_BYTES} bytes")
+        self._charge(size_bytes)
         self._left_bytes = size_bytes
         self._padding_bytes = -size_bytes % BLOCK_BYTES
         return self._take(size_bytes)
@@ -310,7 +327,7 @@ def _octal(field: bytes) -> int:
         if not digits:
             return 0
     if not digits.isdigit() or b"8" in digits or b"9" in digits:
-        raise LayerError("not a tar archive, or damaged: a header has a number that is none")
+        raise LayerError("not a tar archive, or damaged: a number in a header cannot be read")
     return int(digits, 8)
 
 

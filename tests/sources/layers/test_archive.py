@@ -13,7 +13,7 @@ import zstandard
 from xxhash import xxh3_128_digest
 
 from buildprof.model.layer_files import EntryKind, LayerEntry, LayerFiles
-from buildprof.sources.layers import archive as archive_module
+from buildprof.sources.layers import contents as contents_module
 from buildprof.sources.layers.archive import ArchivedImage, read_archive
 from buildprof.sources.layers.errors import LayerError, LayerLimitError
 from buildprof.sources.layers.tar import Limits
@@ -303,13 +303,13 @@ def test_large_documents_are_passed_over_or_refused(tmp_path, monkeypatch):
     read_all_ways(layout.all(), tmp_path)
     said = refusal({"index.json": b'{"manifests":[]}' + b" " * 5_000_000}, tmp_path, is_same=False)
     assert "no image in it" in said
-    monkeypatch.setattr(archive_module, "MAX_DOCUMENTS_BYTES", 100)
+    monkeypatch.setattr(contents_module, "MAX_DOCUMENTS_BYTES", 100)
     with pytest.raises(LayerLimitError, match="documents of more than"):
         read_archive(io.BytesIO(packed(layout.all())))
 
 
 def test_members_without_number_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive_module, "MAX_MEMBERS", 5)
+    monkeypatch.setattr(contents_module, "MAX_MEMBERS", 5)
     for source in (io.BytesIO(packed(two_layers().all())), stored(packed(two_layers().all()), tmp_path)):
         with pytest.raises(LayerLimitError, match="more than 5 members"):
             read_archive(source)

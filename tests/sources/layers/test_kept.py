@@ -1,11 +1,12 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from buildprof.model.layer_files import EntryKind, LayerEntry, LayerFiles, LayerFilesBuilder
 from buildprof.sources.layers import kept as kept_module
-from buildprof.sources.layers.kept import KeptLayers
+from buildprof.sources.layers.kept import KeptLayers, forget_layers
 
 
 def layer(*paths: bytes) -> LayerFiles:
@@ -32,6 +33,25 @@ def test_what_was_not_asked_for_the_longest_goes_first(tmp_path: Path, monkeypat
     assert kept.find("sha256:1") is not None
     kept.keep("sha256:3", files)
     assert [digest for digest in ("sha256:1", "sha256:2", "sha256:3") if kept.find(digest)] == ["sha256:1", "sha256:3"]
+
+
+def test_what_nobody_has_asked_for_since_a_time_is_dropped_and_the_disk_given_back(tmp_path: Path):
+    kept, large = KeptLayers(tmp_path / "layers.db"), layer(*(b"%d" % number for number in range(20_000)))
+    for digest in ("sha256:old", "sha256:asked"):
+        kept.keep(digest, large)
+    horizon_ns = time.time_ns()
+    assert kept.find("sha256:asked") == large
+    kept.close()
+    before_bytes = (tmp_path / "layers.db").stat().st_size
+    assert forget_layers(tmp_path, horizon_ns) == 1
+    assert (tmp_path / "layers.db").stat().st_size < before_bytes * 0.7
+    kept = KeptLayers(tmp_path / "layers.db")
+    assert (kept.find("sha256:old"), kept.find("sha256:asked")) == (None, large)
+
+
+def test_where_no_layers_are_kept_nothing_is_made(tmp_path: Path):
+    assert forget_layers(tmp_path, 10**18) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to be taken for one" * 40, b""])

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from buildprof.sources.layers.errors import LayerError
+from buildprof.sources.layers.errors import LayerError, LayerLimitError
 from buildprof.sources.layers.tar_reader import TarReader, is_tar
-from tests.sources.layers.test_tar import archive, header, member
+from tests.sources.layers.test_tar import archive, header, member, padded
 
 
 def test_a_tar_archive_is_known_by_its_first_block():
@@ -42,3 +42,39 @@ def test_a_content_that_is_cut_off_is_seen_by_passing_over_too():
     stream, skip = seeker(archive(member("a", content=bytes(5_000_000)))[:4_000_000])
     with pytest.raises(LayerError, match="cut off"):
         list(TarReader(stream, skip))
+
+
+def described(record: bytes, name: bytes = b"a") -> bytes:
+    """A member with an extended header of about a mebibyte, of such records all along."""
+    records = record * ((1 << 20) // len(record))
+    return header(kind=b"x", size=b"%011o" % len(records)) + padded(records) + header(name=name)
+
+
+class Endless:
+    """Members with such headers, one after another; counts them."""
+
+    def __init__(self, record: bytes) -> None:
+        self._member = described(record)
+        self.members = 0
+
+    def read(self, _size_bytes: int) -> bytes:
+        self.members += 1
+        assert self.members < 1000
+        return self._member
+
+
+@pytest.mark.parametrize(("record", "most"), [(b"5 a=\n", 6), (b"1000 comment=" + b"x" * 986 + b"\n", 65)])
+def test_large_extended_headers_come_to_an_end(record: bytes, most: int):
+    stream = Endless(record)
+    with pytest.raises(LayerLimitError, match="more extended headers than its members can need"):
+        list(TarReader(stream))
+    assert stream.members <= most
+
+
+def test_a_million_members_may_be_described_as_engines_do():
+    pax = b"30 mtime=1700000000.123456789\n" * 3 + b"60 SCHILY.xattr.security.selinux=" + b"x" * 26 + b"\n"
+    one = header(kind=b"x", size=b"%011o" % len(pax)) + padded(pax) + header(name=b"a")
+    count = 170_000  # more than is free in all
+    assert count * (len(pax) + 4 * 64) > 64 << 20
+    stream = io.BytesIO(one * count)
+    assert sum(1 for _ in TarReader(stream)) == count
