@@ -10,9 +10,12 @@ import structlog
 from sqlalchemy import Engine
 
 from buildprof.analysis.causes import Evidence, Lost, explain
+from buildprof.analysis.changes import BAD_COMPARED, GOOD_COMPARED, what_changed
 from buildprof.analysis.contributions import LabelBudget, contributions, image_contributions
 from buildprof.analysis.differences import ChangesBetween
 from buildprof.analysis.profile import profiled
+from buildprof.analysis.readings import reading
+from buildprof.analysis.regressions import Found, judged, regression_contributions, steps_in_question
 from buildprof.assembly.sizes import CLOCK_SLACK_NS, run_description
 from buildprof.model.build import Build, Status
 from buildprof.model.cache import CacheRecord
@@ -20,9 +23,11 @@ from buildprof.model.document import Document
 from buildprof.model.events import EngineEvent
 from buildprof.model.explanation import Explanation
 from buildprof.model.recipe import ContextUse
+from buildprof.model.regression import Regression
 from buildprof.model.series import Contribution
 from buildprof.model.step import Kind, Step
 from buildprof.store import queries
+from buildprof.store.baselines import explained_builds, last_readings, step_outcomes
 from buildprof.store.errors import StoreError
 from buildprof.store.explanations import (
     earlier_builds,
@@ -91,10 +96,43 @@ class Ingest:
         labels = LabelBudget(*self._limits, known=self._known)
         explanation = self._explained(finished)
         changes = contributions(finished, labels, explanation)
-        self._timed(lambda: self._writer.save_build(finished, changes, scope=self.scope, explanation=explanation))
+        figures = reading(finished, explanation)
+        self._timed(
+            lambda: self._writer.save_build(
+                finished, changes, scope=self.scope, explanation=explanation, reading=figures
+            )
+        )
         project, target = labels.place(finished.project, finished.target)
         self._known.setdefault(project, set()).add(target)
+        if figures is not None:
+            self._judge(finished.project, finished.target)
         return finished
+
+    def _judge(self, project: str, target: str) -> None:
+        """Tell whether a target has regressed, by all that is stored: a build that comes late is put in its place."""
+        readings = last_readings(self.engine, project, target)
+        outcomes = step_outcomes(self.engine, [(one.builder, one.ref) for one in readings], steps_in_question(readings))
+        try:
+            verdict = judged(readings, outcomes)
+            regressions = [self._with_changes(one) for one in verdict.found]
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  # as of an explanation
+            _log.exception("a target could not be compared with its past", project=project, target=target)
+            return
+        labels = LabelBudget(*self._limits, known=self._known)
+        at_ns = max((one.completed_ns for one in readings), default=0)
+        changes = regression_contributions(project, target, verdict, at_ns, labels)
+        self._timed(lambda: self._writer.save_regressions(project, target, regressions, changes, scope=self.scope))
+
+    def _with_changes(self, found: Found) -> Regression:
+        """A regression with what changed, by some of the builds that it is told from."""
+        good, since = found.good[-GOOD_COMPARED:], found.since[-BAD_COMPARED:]
+        builds, explanations = explained_builds(self.engine, [(one.builder, one.ref) for one in (*good, *since)])
+        known = {(one.builder, one.ref) for one in good}
+        before = [one for one in builds if (one.builder, one.ref) in known]
+        now = [one for one in builds if (one.builder, one.ref) not in known]
+        return replace(found.regression, changes=what_changed(found.regression, before, now, explanations))
 
     def _explained(self, build: Build) -> Explanation | None:
         """Why the build's steps missed. A build that cannot be explained is stored all the same."""
@@ -132,7 +170,7 @@ class Ingest:
     def save_image(self, build: Build, document: Document) -> None:
         """Store what was found in the image of a build, as its document."""
         labels = LabelBudget(*self._limits, known=self._known)
-        changes = image_contributions(document["wasted_bytes"], document["efficiency"], build, labels)
+        changes = image_contributions(document, build, labels)
         at_ns = build.completed_ns or build.started_ns
         self._timed(lambda: self._writer.save_image(build.builder, document, changes, scope=self.scope, at_ns=at_ns))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from buildprof.cli.lines import Line, Span
     from buildprof.model.document import TargetFigures
     from buildprof.model.explanation import Loss
+    from buildprof.model.regression import Regression
 
 LEGEND = "usual = median of the last 20 completed builds; trend = last against usual"
 USUAL = 0.05
@@ -42,21 +43,24 @@ LOSSES_SHOWN = 10
 @where_options
 @json_option
 def command(*, project: str | None, since: int, where: Where, as_json: bool) -> None:
-    """List projects: hit ratio, time lost to misses, size, trend.
+    """List projects: hit ratio, time lost to misses, size, trend, and what got worse.
 
     Figures are of the last 20 builds of each target; those that lost most
     time stand first. The trend compares the last build's time with the median.
-    Below stands what the time was lost to: by cause, and by file.
+    Below stands what is worse than it used to be, since which build and why;
+    then what time was lost to: by cause, and by file.
     """
     from buildprof.cli.stored import NO_BUILDS, opened_store
 
     with opened_store(where) as engine:
+        from buildprof.store.baselines import active_regressions
         from buildprof.store.explanations import losses
         from buildprof.store.project_facts import list_projects
 
         known = [one for one in list_projects(engine) if project is None or one.project == project]
         projects = sorted(known, key=lambda one: -(one.executed_seconds or 0.0))
         lost = losses(engine, since, project=project, limit=MAX_LOSSES)
+        regressed = active_regressions(engine, project)
     if not projects:
         raise Answer(
             f"no builds with --project {clean(project, 100)}; see `buildprof projects`" if project else NO_BUILDS
@@ -64,13 +68,14 @@ def command(*, project: str | None, since: int, where: Where, as_json: bool) -> 
     from buildprof.cli.lines import output_width, write_json, write_lines
 
     if as_json:
-        from buildprof.model.document import project_document
+        from buildprof.model.regression_document import project_with_regressions
 
-        losses_documents = [loss_document(name, loss) for name, loss in lost]
-        write_json({"projects": [project_document(figures) for figures in projects], "losses": losses_documents})
+        told = [project_with_regressions(one, regressed.get((one.project, one.target), ())) for one in projects]
+        write_json({"projects": told, "losses": [loss_document(name, loss) for name, loss in lost]})
     else:
         width, since_when = output_width(), human_age((time.time_ns() - since) / 1e9)
-        write_lines([*projects_table(projects, width), *lost_tables(lost, since_when, width)])
+        worse = [(one, worse) for one in projects for worse in regressed.get((one.project, one.target), ())]
+        write_lines([*projects_table(projects, width), *_worse(worse, width), *lost_tables(lost, since_when, width)])
 
 
 def loss_document(project: str, loss: Loss) -> dict[str, object]:
@@ -134,9 +139,19 @@ def _lost_table(title: str, heading: str, rows: Sequence[tuple[str, str, str, fl
     return [[], [(cut(title, width), "bold")], *table(headers, shown, right=frozenset({1, 2}), flexible=3, width=width)]
 
 
-def _row(figures: TargetFigures) -> list[Span]:
+def _worse(regressed: Sequence[tuple[TargetFigures, Regression]], width: int) -> list[Line]:
+    from buildprof.cli.regressions import regression_lines
+
+    return regression_lines([(_label(figures), regression) for figures, regression in regressed], width)
+
+
+def _label(figures: TargetFigures) -> str:
     project = clean(figures.project, 200)
-    label = project if figures.target == DEFAULT_TARGET else f"{project}/{clean(figures.target, 200)}"
+    return project if figures.target == DEFAULT_TARGET else f"{project}/{clean(figures.target, 200)}"
+
+
+def _row(figures: TargetFigures) -> list[Span]:
+    label = _label(figures)
     usual, size, before = figures.median_duration_seconds, figures.image_size_bytes, figures.previous_image_size_bytes
     grown = None if size is None or before is None else size - before
     return [

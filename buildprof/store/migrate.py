@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from buildprof.store.errors import StoreError
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions in order, the last being that of `schema`; a file in `migrations/versions` stands behind each."""
 
 WRITES = "buildprof_writes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Table, delete, select, tuple_
+from sqlalchemy import Column, Connection, Delete, Table, delete, select, tuple_
 
 from buildprof.store import schema
 
@@ -25,9 +25,10 @@ def delete_batch(connection: Connection, horizon_ns: int) -> tuple[int, bool]:
         )
     )
     if keys:
-        for table in (schema.steps, schema.explanations, schema.losses):
+        for table in (schema.steps, schema.explanations, schema.losses, schema.readings):
             connection.execute(delete(table).where(table.c.build_key.in_(keys)))
         connection.execute(delete(builds).where(builds.c.key.in_(keys)))
+        connection.execute(_regressions_of_nothing())
     more = len(keys) == BUILDS_AT_ONCE
     for table, seen in (
         (schema.engine_events, schema.engine_events.c.at_ns),
@@ -39,6 +40,15 @@ def delete_batch(connection: Connection, horizon_ns: int) -> tuple[int, bool]:
     ):
         more |= _delete_rows(connection, table, seen, horizon_ns) == ROWS_AT_ONCE
     return len(keys), more
+
+
+def _regressions_of_nothing() -> Delete:
+    """Those of targets without builds to compare."""
+    table, readings = schema.regressions, schema.readings
+    known = select(readings.c.build_key).where(
+        readings.c.project == table.c.project, readings.c.target == table.c.target
+    )
+    return delete(table).where(~known.exists())
 
 
 def _delete_rows(connection: Connection, table: Table, seen: Column[int], horizon_ns: int) -> int:

@@ -206,6 +206,40 @@ images = Table(
 )
 Index("images_by_time", images.c.analysed_ns)
 
+# What a completed build is compared with its past by. Stands apart from `builds`, since it is read of many at once.
+readings = Table(
+    "readings",
+    metadata,
+    Column("build_key", RowKey, ForeignKey("builds.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("project", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("builder", Text, nullable=False),
+    Column("dockerfile", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("completed_ns", BigInteger, nullable=False),
+    Column("is_cold", Boolean, nullable=False),
+    Column("duration_seconds", Double),
+    Column("executed_seconds", Double),
+    Column("hit_ratio", Double),
+    Column("image_size_bytes", Double),
+    Column("context_bytes", Double),
+    Column("steps_lost", Text),
+    sqlite_with_rowid=False,
+)
+Index("readings_by_project", readings.c.project, readings.c.target, readings.c.started_ns)
+
+# The active regressions of a target, as a JSON list; no row without one.
+regressions = Table(
+    "regressions",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # That a build's contributions are in `series`. Outlives the build: the engine may tell of it again after retention.
 counted_builds = Table(
     "counted_builds",
@@ -300,7 +334,9 @@ __all__ = [
     "lost_records",
     "metadata",
     "projects",
+    "readings",
     "recipes",
+    "regressions",
     "series",
     "step_history",
     "steps",

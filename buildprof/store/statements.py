@@ -61,6 +61,12 @@ class Statements:
     """A build's key."""
     insert_losses: str
     """A row of `losses`."""
+    upsert_reading: str
+    """A row of `readings`."""
+    upsert_regressions: str
+    """A row of `regressions`."""
+    delete_regressions: str
+    """A project and a target."""
     upsert_image: str
     """A row of `images`."""
     insert_lost: str
@@ -131,6 +137,14 @@ def compile_statements(dialect: Dialect) -> Statements:
             delete(losses).where(losses.c.build_key == bindparam("b_key", type_=losses.c.build_key.type))
         ),
         insert_losses=text(insert(losses)),
+        upsert_reading=text(_upsert(dialect, schema.readings)),
+        upsert_regressions=text(_upsert(dialect, schema.regressions)),
+        delete_regressions=text(
+            delete(schema.regressions).where(
+                schema.regressions.c.project == bindparam("b_project", type_=Text),
+                schema.regressions.c.target == bindparam("b_target", type_=Text),
+            )
+        ),
         upsert_image=text(_upsert(dialect, schema.images)),
         insert_lost=text(_insert(dialect, schema.lost_records).on_conflict_do_nothing()),
         insert_counted=text(insert(counted)),

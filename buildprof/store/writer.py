@@ -17,8 +17,10 @@ from buildprof.model.document import Document
 from buildprof.model.events import EngineEvent
 from buildprof.model.explanation import Explanation
 from buildprof.model.explanation_document import explanation_document
+from buildprof.model.regression import Reading, Regression
 from buildprof.model.series import Contribution
 from buildprof.store import schema
+from buildprof.store.baselines import dump_regressions, reading_row
 from buildprof.store.connect import one_line_errors
 from buildprof.store.migrate import WRITES
 from buildprof.store.names import candidate_names
@@ -44,6 +46,7 @@ Rank = tuple[bool, int]
 Row = tuple[Any, ...]
 
 NO_EXPLANATIONS: Mapping[BuildKey, Explanation] = {}
+NO_READINGS: Mapping[BuildKey, Reading] = {}
 
 
 class Writer:
@@ -71,15 +74,18 @@ class Writer:
         *,
         scope: str,
         explanation: Explanation | None = None,
+        reading: Reading | None = None,
     ) -> bool:
         """Store a build with its steps; tell whether its contributions were added to the series of `scope` now.
 
         A stored build is replaced by one of the same or a later generation, a running one by any finished one, a
         finished one never by a running one. Contributions of a build are added once, when it is first seen finished, in the same transaction;
-        so are the durations of its executed steps to their history. An explanation replaces an earlier one.
+        so are the durations of its executed steps to their history. An explanation and a reading replace earlier ones.
         """
-        told = {(key_text(build.builder), key_text(build.ref)): explanation} if explanation else {}
-        return (build.builder, build.ref) in self.save_builds([(build, contributions)], scope=scope, explanations=told)
+        key = (key_text(build.builder), key_text(build.ref))
+        told, readings = {key: explanation} if explanation else {}, {key: reading} if reading else {}
+        counted = self.save_builds([(build, contributions)], scope=scope, explanations=told, readings=readings)
+        return (build.builder, build.ref) in counted
 
     def save_builds(
         self,
@@ -87,6 +93,7 @@ class Writer:
         *,
         scope: str,
         explanations: Mapping[BuildKey, Explanation] = NO_EXPLANATIONS,
+        readings: Mapping[BuildKey, Reading] = NO_READINGS,
     ) -> set[BuildKey]:
         """Store many builds in one transaction, as if by `save_build` one after another.
 
@@ -105,7 +112,8 @@ class Writer:
                     to_save[key] = build
                 if build.status is not Status.RUNNING and key not in counted:
                     to_count.setdefault(key, (build, contributions))
-            self._save_rows(connection, to_save, {key: row_key for key, (row_key, _) in stored.items()}, explanations)
+            row_keys = {key: row_key for key, (row_key, _) in stored.items()}
+            self._save_rows(connection, to_save, row_keys, explanations, readings)
             if to_count:
                 self._count(connection, to_count, scope)
         return {(build.builder, build.ref) for build, _ in to_count.values()}
@@ -213,6 +221,24 @@ class Writer:
             connection.exec_driver_sql(self._statements.upsert_image, row)
             self._add(connection, contributions, scope)
 
+    def save_regressions(
+        self,
+        project: str,
+        target: str,
+        regressions: Sequence[Regression],
+        contributions: Sequence[Contribution],
+        *,
+        scope: str,
+    ) -> None:
+        """Store the active regressions of a target in the place of earlier ones, and change the series of `scope`."""
+        place = (key_text(project), key_text(target))
+        with self._transaction() as connection:
+            if regressions:
+                connection.exec_driver_sql(self._statements.upsert_regressions, (*place, dump_regressions(regressions)))
+            else:
+                connection.exec_driver_sql(self._statements.delete_regressions, place)
+            self._add(connection, contributions, scope)
+
     def delete_older_than(self, horizon_ns: int) -> int:
         """Delete builds that started before a time, and events, Dockerfiles and step histories last seen before it.
 
@@ -253,6 +279,7 @@ class Writer:
         batch: dict[BuildKey, Build],
         row_keys: dict[BuildKey, int],
         explanations: Mapping[BuildKey, Explanation] = NO_EXPLANATIONS,
+        readings: Mapping[BuildKey, Reading] = NO_READINGS,
     ) -> None:
         statements = self._statements
         next_key = connection.exec_driver_sql(statements.last_key).scalar_one() + 1
@@ -261,6 +288,7 @@ class Writer:
         dockerfiles: list[Row] = []
         recipes: dict[str, Row] = {}
         told: list[tuple[int, Build, Explanation]] = []
+        read: list[Row] = []
         for key, build in batch.items():
             row_key = row_keys.get(key)
             if row_key is None:
@@ -276,6 +304,8 @@ class Writer:
                 recipes[digest] = (digest, document, build.started_ns)
             if (explanation := explanations.get(key)) is not None:
                 told.append((row_key, build, explanation))
+            if (reading := readings.get(key)) is not None:
+                read.append(reading_row(row_key, build.project, build.target, reading))
             if build.dockerfile_digest:
                 dockerfiles.append(
                     _dockerfile_row(
@@ -290,6 +320,7 @@ class Writer:
         _run(connection, statements.insert_steps, steps)
         _run(connection, statements.upsert_dockerfile, dockerfiles)
         _run(connection, statements.upsert_recipe, list(recipes.values()))
+        _run(connection, statements.upsert_reading, read)
         for row_key, build, explanation in told:
             self._save_explanation(connection, row_key, build, explanation)
 

@@ -73,7 +73,11 @@ OPERATIONS: tuple[Operation, ...] = (
         ),
         problems=(400, 404, 503),
     ),
-    Operation("/api/v1/projects", "What is known of each project", problems=(503,)),
+    Operation(
+        "/api/v1/projects",
+        "What is known of each project, and which of its signals are worse than usual",
+        problems=(503,),
+    ),
     Operation(
         "/api/v1/events",
         "Live events: build_started, step_finished, build_finished",

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from buildprof.analysis.step_words import step_name, step_place
 from buildprof.cli.lines import plain
-from buildprof.cli.waterfall import draw_bar, step_name, step_place, waterfall
+from buildprof.cli.waterfall import draw_bar, waterfall
 from buildprof.model.step import Kind, Outcome
 from tests.cli.sample_builds import ALL, NOW, at, build, failed, multi_platform, running, shop, step
 

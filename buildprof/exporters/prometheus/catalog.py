@@ -17,6 +17,7 @@ _BUILD = ("builder", "project", "target")
 _TARGET = ("project", "target")
 _STEP = ("project", "target", "instruction")
 _CAUSE = ("project", "target", "cause")
+_SIGNAL = ("project", "target", "signal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ def _counter(name: str, help_: str, labels: tuple[str, ...], unit: str = "", fed
 
 def _gauge(name: str, help_: str, labels: tuple[str, ...], unit: str = "", fed_by: FedBy = "store") -> Metric:
     return Metric(name, "gauge", help_, labels, unit, fed_by=fed_by)
+
+
+def _gauge_of_last(name: str, help_: str, labels: tuple[str, ...]) -> Metric:
+    return Metric(name, "gauge", help_, labels, latest_of=_TARGET)
 
 
 CATALOG: tuple[Metric, ...] = (
@@ -105,6 +110,9 @@ CATALOG: tuple[Metric, ...] = (
         "bytes",
         latest_of=_TARGET,
     ),
+    _gauge("regression_active", "1 while a signal is worse than it used to be, else 0.", _SIGNAL),
+    _gauge_of_last("baseline_median", "What is usual for a signal, in its unit.", _SIGNAL),
+    _gauge_of_last("baseline_threshold", "What a signal may be and still be usual, in its unit.", _SIGNAL),
     _counter("build_cache_evicted_records_total", "Records that left the build cache.", ("builder",)),
     _counter("build_cache_evicted_bytes_total", "Bytes that left the build cache.", ("builder",), "bytes"),
     _gauge("builds_in_progress", "Builds that run now.", ("builder",), fed_by="agent"),
