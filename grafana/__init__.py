@@ -1,0 +1,1 @@
+"""The dashboards' source. `python -m grafana` writes it as the JSON in `dashboards/`."""
