@@ -105,7 +105,7 @@ def _strip() -> list[model.Panel]:
         figure(
             "Regressed now",
             About(
-                "Signals that are worse than their own past in two of the last three builds.",
+                "Signals that are worse than their own past in three of the last four builds.",
                 "anything but 0.",
                 "the table 'What regressed' names them; their project's dashboard shows since when.",
             ),

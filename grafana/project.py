@@ -50,7 +50,7 @@ def _strip() -> list[model.Panel]:
         figure(
             "Regressed now",
             About(
-                "Signals of this project that are worse than their own past in two of the last three builds.",
+                "Signals of this project that are worse than their own past in three of the last four builds.",
                 "anything but 0.",
                 "the lines below tell which, and since when.",
             ),
@@ -160,7 +160,7 @@ def _last_duration() -> model.Panel:
         "Last build against the usual",
         About(
             f"How long the last build of each target took. {DRAWN}",
-            "above the limit twice in three builds; a red mark shows when that began.",
+            "above the limit in three of four builds; a red mark shows when that began.",
             "`buildprof compare` with a build from before the mark shows which steps grew.",
         ),
         [
