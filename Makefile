@@ -3,7 +3,7 @@ PYTHON_BIN := .venv/bin/python
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench run lock stubs clean
+.PHONY: help setup demo test check bench run lock stubs dashboards docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,12 @@ lock: setup  ## requirements/*.txt from pyproject.toml, with hashes
 stubs: setup  ## the Python modules of buildprof/sources/buildkit/wire from their .proto files
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON_BIN) -m grpc_tools.protoc -I . --python_out=. --mypy_out=. \
 	  --grpclib_python_out=. buildprof/sources/buildkit/wire/*.proto
+
+dashboards: setup  ## grafana/dashboards/*.json from their source
+	@$(PYTHON_BIN) -m grafana
+
+docs: setup  ## docs/metrics.md from the catalog
+	@$(PYTHON_BIN) tools/metrics_page.py
 
 clean:  ## what was made in the checkout; engines stay in ~/.cache/buildprof
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,12 +11,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from buildprof.analysis.contributions import LabelBudget, contributions, evictions, image_contributions
+from buildprof.analysis.regressions import Verdict, regression_contributions
 from buildprof.analysis.summary import summarize
 from buildprof.exporters.prometheus.catalog import CATALOG
 from buildprof.exporters.prometheus.collector import StoredSeries, scrape, wants_openmetrics
 from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
 from buildprof.model.build import Build, Engine, Image, Source, Status
 from buildprof.model.cache import CacheRecord, CacheUsage
+from buildprof.model.regression import Baseline, Signal
 from buildprof.model.series import Series
 from buildprof.model.step import Kind, Layer, Outcome, Step
 from buildprof.store.connect import open_store
@@ -26,6 +28,14 @@ from buildprof.store.writer import Writer
 
 START_NS = 1_700_000_000_000_000_000
 SCOPE = "here"
+IMAGE = {
+    "wasted_bytes": 10,
+    "efficiency": 0.9,
+    "layers": [
+        {"index": 0, "command": "ADD file in /", "size_bytes": 700, "step": None},
+        {"index": 1, "command": "RUN 0", "size_bytes": 99, "step": {"ref": "ref1", "step_id": "0", "lines": None}},
+    ],
+}
 
 
 def a_build(ref="ref1", *, layers=2, minutes=0, seconds=10.0, **changes) -> Build:
@@ -123,7 +133,9 @@ def value_of(found, name: str, **labels: str) -> float:
 def test_a_scrape_has_every_metric_of_the_catalog_and_no_other(store, writer, openmetrics):
     save(writer, a_build())
     writer.apply_contributions(evictions("default", 1, 10), scope=SCOPE)
-    writer.apply_contributions(image_contributions(10, 0.9, a_build(), LabelBudget()), scope=SCOPE)
+    writer.apply_contributions(image_contributions(IMAGE, a_build(), LabelBudget()), scope=SCOPE)
+    verdict = Verdict(baselines={Signal.HIT_RATIO: Baseline(0.9, 0.8, 20)})
+    writer.apply_contributions(regression_contributions("shop", "web", verdict, START_NS, LabelBudget()), scope=SCOPE)
     body = scrape(stored_series(store), busy_self_metrics(), openmetrics=openmetrics)
     parse = parse_openmetrics if openmetrics else parse_text
     families = {family.name: family for family in parse(body.decode())}
@@ -242,6 +254,15 @@ def test_layers_vanish_when_a_newer_image_has_fewer(store, writer):
     assert layers_in(stored) == {"01 RUN"} == layers_in(stored_series(store))
     save(writer, a_build("late news of an older build", layers=3, minutes=-1))
     assert layers_in(stored) == {"01 RUN"} == layers_in(stored_series(store))
+
+
+def test_layers_of_an_analysed_image_take_the_place_of_those_of_its_build(store, writer):
+    stored = stored_series(store)
+    save(writer, a_build(layers=3))
+    writer.apply_contributions(image_contributions(IMAGE, a_build(), LabelBudget()), scope=SCOPE)
+    assert layers_in(stored) == {"01 ADD", "02 RUN"} == layers_in(stored_series(store))
+    save(writer, a_build("new", layers=1, minutes=1))
+    assert layers_in(stored) == {"01 RUN"}
 
 
 def test_layers_of_one_target_do_not_touch_those_of_another(store, writer):
