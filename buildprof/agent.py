@@ -86,6 +86,7 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
     def on_listening(url: str) -> None:
         told = {"version": __version__, "docker_host": settings.docker_host, "data_dir": str(settings.data_dir)}
         _log.info("agent starts", url=url, **told)
+        notify.ready(f"serving {url}")
         listening.set()
 
     async def follow() -> None:
@@ -104,7 +105,8 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
             ),
             name="http",
         ),
-        asyncio.create_task(tend(desk, settings.retention_days, own.store_size), name="upkeep"),
+        asyncio.create_task(tend(desk, settings.data_dir, settings.retention_days, own.store_size), name="upkeep"),
+        asyncio.create_task(notify.stay_alive(), name="watchdog"),
         asyncio.create_task(contexts.run(own, desk.remember_directory), name="contexts"),
         asyncio.create_task(analyst.run(), name="images"),
         asyncio.create_task(notice_loss(store, partial(wishes.ask, Ending.REOPEN)), name="store"),

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from buildprof import notify
 from buildprof.config import ConfigError, Settings
 from buildprof.data_dir import AlreadyRunningError, hold
 from buildprof.log import configure_logging
@@ -75,6 +76,10 @@ class Wishes:
 
     def ask(self, ending: Ending) -> None:
         """Wish for an end."""
+        if ending is Ending.STOP:
+            notify.stopping()
+        elif ending is Ending.RELOAD:
+            notify.reloading()
         self._asked.add(ending)
         if self._hear is not None:
             with contextlib.suppress(RuntimeError):  # the loop of a life that failed is closed
@@ -117,6 +122,7 @@ def run_lives(settings: Settings, reload: Callable[[], Settings], live: Life) ->
                 settings = working
                 continue
             _log.error("cannot go on; trying again", reason=str(error))
+            notify.alive()
             time.sleep(REOPEN_SECONDS)
             if wishes.stop:
                 return 0
