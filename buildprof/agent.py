@@ -6,8 +6,9 @@ import asyncio
 import gc
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from buildprof.capture.cache_reader import CacheReader
 from buildprof.capture.classic import ClassicCapture
 from buildprof.capture.contexts import Contexts
 from buildprof.capture.desk import Desk
+from buildprof.capture.image_growth import PAGE_ENTRIES, image_growth
 from buildprof.capture.images import ImageAnalyst
 from buildprof.config import Settings
 from buildprof.data_dir import agent_id, redaction_key
@@ -28,9 +30,12 @@ from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
 from buildprof.ingest import Ingest
 from buildprof.lifecycle import Ending, Wishes, run_lives
 from buildprof.model.build import Engine
+from buildprof.model.check import Check
 from buildprof.model.series import Contribution
+from buildprof.model.standing import AgentStanding, SourceStanding, WatchedDirectory
 from buildprof.sources.docker_api import DockerApi
 from buildprof.sources.endpoint import Endpoint, parse_endpoint
+from buildprof.sources.layers.kept import FILE_NAME as LAYERS_FILE_NAME
 from buildprof.sources.tree.database import FILE_NAME
 from buildprof.store import queries
 from buildprof.store.connect import open_store
@@ -47,12 +52,15 @@ CLOSE_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
 
-def run_agent(settings: Settings, reload: Callable[[], Settings]) -> int:
-    """Run the daemon until SIGTERM or SIGINT; see `lifecycle.run_lives`. Returns the exit code."""
-    return run_lives(settings, reload, _run)
+def run_agent(settings: Settings, reload: Callable[[], Settings], checks: Callable[[Settings], Sequence[Check]]) -> int:
+    """Run the daemon until SIGTERM or SIGINT; see `lifecycle.run_lives`. Returns the exit code.
+
+    `checks` are those of `doctor`, which the page of health shows.
+    """
+    return run_lives(settings, reload, partial(_run, checks))
 
 
-async def _run(settings: Settings, wishes: Wishes) -> Ending:
+async def _run(checks: Callable[[Settings], Sequence[Check]], settings: Settings, wishes: Wishes) -> Ending:
     """One life of the agent, with one set of settings: builds every part, and ends when that is wished."""
     ending = asyncio.create_task(wishes.begin().wait(), name="wishes")
     store = await asyncio.to_thread(open_store, settings.store_url)
@@ -80,6 +88,9 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
         unready=lambda: _unready(sources, captures),
         version=__version__,
         loopback_only=is_loopback(settings.listen),
+        image_growth=partial(image_growth, store, lambda: settings, most_entries=PAGE_ENTRIES),
+        standing=lambda: _standing(settings, sources, contexts, ingest),
+        checks=partial(checks, settings),
     )
     listening = asyncio.Event()  # before that the agent may still have to say that it cannot
 
@@ -136,6 +147,51 @@ async def _run(settings: Settings, wishes: Wishes) -> Ending:
     reason = wishes.end()
     _log.info("agent stops", reason=reason.value)
     return reason
+
+
+def _standing(settings: Settings, sources: Sequence[Source], contexts: Contexts, ingest: Ingest) -> AgentStanding:
+    """What the page of health tells; for any thread."""
+    projects, targets = ingest.labels_used()
+    return AgentStanding(
+        sources=tuple(
+            SourceStanding(
+                name=one.name,
+                builder=one.builder,
+                state=one.state.value,
+                reason=one.reason,
+                up_seconds=one.up_seconds,
+                last_event_ns=one.last_event_ns,
+                events=one.events,
+                restarts=one.restarts,
+                dropped=one.lost,
+            )
+            for one in (source.health for source in sources)
+        ),
+        directories=tuple(
+            WatchedDirectory(
+                directory=one.directory,
+                state=one.state,
+                directories=one.directories,
+                files=one.files,
+                unwatched=one.unwatched_directories,
+                overflows=one.overflows,
+            )
+            for one in contexts.standing()
+        ),
+        projects_labelled=projects,
+        max_projects=settings.max_projects,
+        targets_labelled=targets,
+        max_targets=settings.max_targets,
+        retention_days=settings.retention_days,
+        data_dir=str(settings.data_dir),
+        files=tuple((name, _size_bytes(settings.data_dir / name)) for name in (FILE_NAME, LAYERS_FILE_NAME)),
+    )
+
+
+def _size_bytes(file: Path) -> int:
+    """Of a database with its log; 0 if it is not there."""
+    files = (file, file.with_name(f"{file.name}-wal"))
+    return sum(one.stat().st_size for one in files if one.exists())
 
 
 def _close(desk: Desk, ingest: Ingest, store: SqlEngine, contexts: Contexts) -> None:

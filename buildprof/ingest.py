@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from buildprof.analysis.causes import Evidence, Lost, explain
 from buildprof.analysis.changes import BAD_COMPARED, GOOD_COMPARED, what_changed
-from buildprof.analysis.contributions import LabelBudget, contributions, image_contributions
+from buildprof.analysis.contributions import OTHER_LABEL, LabelBudget, contributions, image_contributions
 from buildprof.analysis.differences import ChangesBetween
 from buildprof.analysis.profile import profiled
 from buildprof.analysis.readings import reading
@@ -74,6 +74,11 @@ class Ingest:
         self._on_write = on_write
         self._changes = changes
         self._names: dict[str, str] = {}
+
+    def labels_used(self) -> tuple[int, int]:
+        """How many projects have labels of their own, and how many targets the one has that has most. For any thread."""
+        own = [targets - {OTHER_LABEL} for project, targets in self._known.copy().items() if project != OTHER_LABEL]
+        return len(own), max(map(len, own), default=0)
 
     def close(self) -> None:
         """Give the writer's connection back."""

@@ -55,13 +55,18 @@ class Observer(Protocol):
 
 
 class SourceHealth:
-    """What a running source tells of itself. `reason` is one line on why it is not up, "" when it is."""
+    """What a running source tells of itself. `reason` is one line on why it is not up, "" when it is.
+
+    `events`, `restarts` and `lost` count since the agent started.
+    """
 
     def __init__(self, name: str, builder: str, observer: Observer) -> None:
         self.name = name
         self.builder = builder
         self.state = State.STARTING
         self.reason = "not connected yet"
+        self.last_event_ns: int | None = None
+        self.events = self.restarts = self.lost = 0
         self._up_since: float | None = None
         self._observer = observer
         observer.source_state(name, builder, up=False)
@@ -88,14 +93,18 @@ class SourceHealth:
 
     def event(self, count: int = 1) -> None:
         """Events came."""
-        self._observer.source_event(self.name, self.builder, time.time_ns(), count)
+        self.last_event_ns = time.time_ns()
+        self.events += count
+        self._observer.source_event(self.name, self.builder, self.last_event_ns, count)
 
     def dropped(self, count: int) -> None:
         """Events were lost, since a bound was reached."""
+        self.lost += count
         self._observer.source_dropped(self.name, count)
 
     def restarted(self) -> None:
         """The supervisor starts it again."""
+        self.restarts += 1
         self._observer.source_restarted(self.name)
 
 

@@ -16,7 +16,12 @@ def image_steps(build: Build, platform: str = "") -> list[Step]:
 
     They are found from the last step that has a layer, back along the file system that each step stands on.
     """
-    return [step for step in reversed(_last_chain(build, platform)) if step.layer is not None]
+    return layer_steps(build.steps, platform)
+
+
+def layer_steps(steps: Sequence[Step], platform: str = "") -> list[Step]:
+    """The same of all the steps of a build."""
+    return [step for step in reversed(_last_chain(steps, platform)) if step.layer is not None]
 
 
 def steps_of_layers(
@@ -28,7 +33,7 @@ def steps_of_layers(
     containerd's image store, they are taken from the top down. Where nothing fits, no layer has a step and none is
     known to be of the base.
     """
-    whole = [step for step in reversed(_last_chain(build, platform)) if step.kind is not Kind.FROM]
+    whole = [step for step in reversed(_last_chain(build.steps, platform)) if step.kind is not Kind.FROM]
     chain = [step for step in whole if step.layer is not None]
     made = [step.layer.digest for step in chain if step.layer is not None]
     nothing: tuple[LayerStep | None, ...] = (None,) * len(digests)
@@ -53,11 +58,11 @@ def steps_of_layers(
     return tuple(None if step is None else LayerStep(build.ref, step.id, step.lines) for step in found), at
 
 
-def _last_chain(build: Build, platform: str) -> list[Step]:
+def _last_chain(steps: Sequence[Step], platform: str) -> list[Step]:
     """The steps that made the image, last one first."""
-    by_id = {step.id: step for step in build.steps}
-    used = {parent for step in build.steps if step.kind in _ROOTED_KINDS for parent in step.inputs}
-    ends = [step for step in reversed(build.steps) if step.layer is not None and step.id not in used]
+    by_id = {step.id: step for step in steps}
+    used = {parent for step in steps if step.kind in _ROOTED_KINDS for parent in step.inputs}
+    ends = [step for step in reversed(steps) if step.layer is not None and step.id not in used]
     if platform and len({step.platform for step in ends}) > 1:
         ends = [step for step in ends if step.platform == platform]
     step = next(iter(ends), None)

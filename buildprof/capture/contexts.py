@@ -155,6 +155,10 @@ class Contexts:
         if directory in self._projects or len(self._projects) < MAX_NAMED:
             self._projects[directory] = project
 
+    def standing(self) -> list[TreeStatus]:
+        """How all trees stand. For any thread."""
+        return [] if self._trees is None else list(self._trees.facts())
+
     def close(self) -> None:
         """Stop to watch."""
         self._threads.shutdown(wait=True, cancel_futures=True)

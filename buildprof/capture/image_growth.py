@@ -17,11 +17,21 @@ from buildprof.model.image import ImageLayer
 from buildprof.sources.layers.kept import FILE_NAME, KeptLayers
 from buildprof.store.images import image_of
 
+PAGE_ENTRIES = 100_000
+"""Of both images, so that a page answers soon and the agent stays small."""
 
-def image_growth(store: Engine, settings: Callable[[], Settings], before: Build, after: Build) -> ImageGrowth | None:
+
+def image_growth(
+    store: Engine,
+    settings: Callable[[], Settings],
+    before: Build,
+    after: Build,
+    *,
+    most_entries: int | None = None,
+) -> ImageGrowth | None:
     """The growth from one build's image to the other's; None if one of them was not analysed, or is no longer kept.
 
-    `settings` are asked only if both were.
+    `settings` are asked only if both were. None too where the layers of both have more entries than `most_entries`.
     """
     documents = [image_of(store, build) for build in (before, after)]
     if documents[0] is None or documents[1] is None:
@@ -33,6 +43,8 @@ def image_growth(store: Engine, settings: Callable[[], Settings], before: Build,
     finally:
         kept.close()
     if earlier is None or later is None:
+        return None
+    if most_entries is not None and sum(len(layer.files) for layer in (*earlier, *later)) > most_entries:
         return None
     try:
         found = growth(earlier, later)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from buildprof.cli.documented import DocumentedCommand
 from buildprof.cli.options import Where, where_options
+
+if TYPE_CHECKING:
+    from buildprof.config import Settings
+    from buildprof.model.check import Check
 
 
 @click.command(
@@ -44,4 +50,11 @@ def command(*, where: Where, **flags: object) -> None:
     import buildprof.log  # noqa: F401  # before all others: it keeps structlog from loading rich
     from buildprof.agent import run_agent
 
-    raise click.exceptions.Exit(run_agent(settings, lambda: where.settings(for_engine=True, **flags)))
+    raise click.exceptions.Exit(run_agent(settings, lambda: where.settings(for_engine=True, **flags), _checks))
+
+
+def _checks(settings: Settings) -> Sequence[Check]:
+    """What `doctor` finds; it is loaded when somebody first looks at the page of health."""
+    from buildprof.doctor import run_checks
+
+    return run_checks(settings)

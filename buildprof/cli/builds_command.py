@@ -92,7 +92,8 @@ def builds_table(builds: Sequence[Build], now_ns: int, width: int) -> list[Line]
 
 
 def _row(build: Build, now_ns: int, ref_length: int) -> list[Span]:
-    from buildprof.cli.profile import STATUS_STYLES, build_label, shown_seconds
+    from buildprof.analysis.build_words import build_label, shown_seconds
+    from buildprof.cli.profile import STATUS_STYLES
 
     seconds, summary = shown_seconds(build, now_ns), build.summary
     size = build.image.size_bytes if build.image else None

@@ -38,8 +38,9 @@ def command(*, file: Path, project: str | None, target: str | None, where: Where
     except OSError as error:
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}") from error
 
+    from buildprof.analysis.build_words import build_label
     from buildprof.cli.lines import output_width, write_json, write_lines
-    from buildprof.cli.profile import build_label, profile
+    from buildprof.cli.profile import profile
     from buildprof.model.document import build_document
 
     known = dict.fromkeys(build_label(build) for build in builds if build.builder != BUILDER)

@@ -27,19 +27,26 @@ REDRAW_SECONDS = 0.5
         "buildprof show last",
         "buildprof show k6g3ggdn --all",
         "buildprof show last --json",
+        "buildprof show last --trace > build.trace.json",
     ),
 )
 @click.argument("ref")
 @click.option("--all", "show_all", is_flag=True, help="Every internal step and every log line that is kept.")
 @click.option("--follow/--no-follow", default=True, help="On a terminal, follow a build that runs.  [default: follow]")
+@click.option("--trace", "as_trace", is_flag=True, help="The steps as a file for Perfetto or chrome://tracing.")
 @where_options
 @json_option
-def command(*, ref: str, show_all: bool, follow: bool, where: Where, as_json: bool) -> None:
+def command(  # noqa: PLR0913  # one for each option
+    *, ref: str, show_all: bool, follow: bool, as_trace: bool, where: Where, as_json: bool
+) -> None:
     """Show one build as a waterfall of its steps.
 
     REF is a build's ref, a unique prefix of it, or `last`. MISS is a miss
     with a cause of its own, miss one that follows from another.
+    With --trace, open what it prints at https://ui.perfetto.dev.
     """
+    if as_trace and as_json:
+        raise click.UsageError("--trace and --json exclude each other")
     from buildprof.cli.stored import opened_store
 
     with opened_store(where) as engine:
@@ -51,6 +58,12 @@ def command(*, ref: str, show_all: bool, follow: bool, where: Where, as_json: bo
         build = find_build(engine, ref)
         if as_json:
             write_json(build_document(build))
+            return
+        if as_trace:
+            from buildprof.analysis.trace_events import trace_document
+            from buildprof.store.explanations import stored_explanation
+
+            write_json(trace_document(build, stored_explanation(engine, build), time.time_ns()))
             return
         if follow and build.status is Status.RUNNING and sys.stdout.isatty():
             build = _follow(engine, build, fold=not show_all)

@@ -10,15 +10,13 @@ from rich.cells import cell_len
 from buildprof.analysis.compare import step_size_bytes
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
+from buildprof.analysis.step_words import least_marked_seconds, step_name, step_place
 from buildprof.cli.lines import Line, Span, cut, pad, wrap
 from buildprof.model.build import Build
 from buildprof.model.step import Kind, Outcome, Step
 from buildprof.model.text import MAX_TEXT, clean, human_duration, plural, said_duration, short_duration, short_size
 
 FOLD_BELOW_SECONDS = 0.05
-MAX_NAME = 400
-MARKED_PART, MARKED_SECONDS = 0.01, 0.05
-"""A step of the critical path is marked if it took so much of the build, and so long: the others decide nothing."""
 
 _FOLDED_KINDS = frozenset({Kind.METADATA, Kind.AUTH, Kind.DOCKERFILE, Kind.CONTEXT, Kind.OTHER})
 
@@ -130,27 +128,8 @@ def draw_bar(start: float, end: float, width: int) -> str:
     return " " * column + head + "█" * full + _EIGHTHS[rest].strip()
 
 
-def step_name(step: Step, limit: int = MAX_NAME) -> str:
-    """What a person calls a step: its instruction without the digest of a base image, or an internal step's name."""
-    if step.position is None:
-        return clean(step.name or step.kind.value, limit)
-    command = clean(step.command, limit)
-    if step.kind is Kind.FROM:
-        command = command.partition("@sha256:")[0].removeprefix("docker.io/library/").removeprefix("docker.io/")
-    link = "LINK " if step.kind is Kind.MERGE else ""
-    return f"{link}{clean(step.instruction, 40)} {command}".strip()
-
-
-def step_place(step: Step) -> str:
-    """Position in the stage, "2/4", padded as the frontend does; "" outside of stages."""
-    if step.position is None:
-        return ""
-    of = "" if step.of is None else str(step.of)
-    return f"{step.position:>{len(of)}}/{of}" if of else str(step.position)
-
-
 def _rows(build: Build, now_ns: int, *, fold: bool) -> list[Row]:
-    roots, least_seconds = root_misses(build.steps), _least_marked(build)
+    roots, least_seconds = root_misses(build.steps), least_marked_seconds(build)
     ordered = reading_order(build.steps)
     folded = [step for step in ordered if fold and _is_quick(step)]
     platforms = {step.platform for step in ordered if step.position is not None}
@@ -195,12 +174,6 @@ def _row(step: Step, build: Build, now_ns: int, *, is_root: bool, shows_stage: b
         completed_ns=step.completed_ns,
         seconds=seconds,
     )
-
-
-def _least_marked(build: Build) -> float:
-    """How long a step of the critical path took at least if it is marked, seconds; the longest one always is."""
-    longest = max((step.duration_seconds or 0.0 for step in build.steps if step.on_critical_path), default=0.0)
-    return min(max(MARKED_PART * (build.duration_seconds or 0.0), MARKED_SECONDS), longest)
 
 
 def _name_of(row: Row, stage_width: int) -> str:

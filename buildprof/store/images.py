@@ -39,7 +39,9 @@ def stored_image(engine: Engine, image: str) -> Document:
         start = wanted if wanted.startswith("sha256:") else f"sha256:{wanted}"
         if len(start) >= len("sha256:") + _MIN_PREFIX:
             within = (table.c.id >= start) & (table.c.id < start + _HIGHEST)
-            found = _documents(engine, select(table).where(within).order_by(table.c.analysed_ns.desc()).limit(2))
+            # Not by the index of times: SQLite would find each row by its key, and reads whole documents to compare keys.
+            newest = (table.c.analysed_ns + 0).desc()
+            found = _documents(engine, select(table).where(within).order_by(newest).limit(2))
     if not found:
         raise NotFound(f"no analysed image is known as {image[:100]!r}")
     if len({document["id"] for document in found}) > 1:

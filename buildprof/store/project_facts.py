@@ -8,11 +8,12 @@ from operator import itemgetter
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, true
 
 from buildprof.model.build import UNKNOWN_PROJECT, Status
 from buildprof.store import schema
 from buildprof.store.connect import reading
+from buildprof.store.rows import key_text
 
 RECENT = 20
 """How many builds the recent figures are taken of."""
@@ -53,8 +54,8 @@ class ProjectFacts:
         return self.last_duration_seconds / self.median_duration_seconds
 
 
-def list_projects(engine: Engine) -> list[ProjectFacts]:
-    """Facts of every project and target that has a stored build, by project and target."""
+def list_projects(engine: Engine, project: str | None = None) -> list[ProjectFacts]:
+    """Facts of every target that has a stored build, of one project or of all, by project and target."""
     builds = schema.builds
     other = builds.alias()
     # The start of the 20th build from the end: what has started since then is recent.
@@ -74,6 +75,7 @@ def list_projects(engine: Engine) -> list[ProjectFacts]:
             func.count().filter(builds.c.status == _FAILED).label("failures"),
             func.coalesce(since, _EVER).label("since_ns"),
         )
+        .where(true() if project is None else builds.c.project == key_text(project))
         .group_by(builds.c.project, builds.c.target)
         .cte("pairs")
     )

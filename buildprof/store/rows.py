@@ -224,6 +224,11 @@ def _dump_inputs(inputs: tuple[str, ...], ordinals: dict[str, int]) -> str:
         return dump_json([ordinals.get(step_id, step_id) for step_id in inputs])
 
 
+def load_inputs(inputs: str | None, ids: Sequence[str]) -> tuple[str, ...]:
+    """Ids of steps from the column `inputs`; `ids` are those of all steps of the build, in order."""
+    return () if inputs is None else tuple(ids[i] if isinstance(i, int) else i for i in json.loads(inputs))
+
+
 def _dump_resources(used: Resources) -> str:
     return _dump([used.cpu_seconds, used.memory_peak_bytes, used.read_bytes, used.written_bytes, used.network_bytes])
 
@@ -258,7 +263,7 @@ def _step(row: Row[Any], ids: list[str], recipes: Mapping[str, Recipe]) -> Step:
         command=command,
         identity=identity,
         lines=None if first_line is None else (first_line, last_line),
-        inputs=() if inputs is None else tuple(ids[i] if isinstance(i, int) else i for i in json.loads(inputs)),
+        inputs=load_inputs(inputs, ids),
         cacheable=bool(cacheable),
         started_ns=started_ns,
         completed_ns=completed_ns,

@@ -10,9 +10,12 @@ from typing import Any
 from sqlalchemy import Engine
 
 from buildprof.analysis.sentences import told
+from buildprof.analysis.trace_events import trace_document
 from buildprof.model.build import Build, Status
-from buildprof.model.document import build_document, project_document
+from buildprof.model.document import build_document
+from buildprof.model.regression_document import project_with_regressions
 from buildprof.model.text import parse_since
+from buildprof.store.baselines import active_regressions
 from buildprof.store.errors import Ambiguous, NotFound
 from buildprof.store.explanations import stored_explanation
 from buildprof.store.images import stored_image
@@ -33,7 +36,7 @@ def builds_body(store: Engine, wanted: BuildFilter) -> bytes:
     """
     limit = wanted.limit or DEFAULT_LIMIT
     builds = list_builds(store, wanted)
-    following = _page_token(builds[-1]) if len(builds) == limit else None
+    following = page_token(builds[-1]) if len(builds) == limit else None
     return encode({"builds": [build_document(build, with_steps=False) for build in builds], "next": following})
 
 
@@ -53,6 +56,14 @@ def explain_body(store: Engine, ref: str) -> bytes:
     return encode(told(explanation, build))
 
 
+def trace_body(store: Engine, ref: str) -> tuple[bytes, str]:
+    """Make a build's trace, and the name of the file for it. Blocks; raises StoreError, NotFound and Ambiguous among them."""
+    build = find_build(store, ref)
+    document = trace_document(build, stored_explanation(store, build), time.time_ns())
+    name = "".join(one for one in build.ref[:64] if one.isascii() and (one.isalnum() or one in "-_"))
+    return encode(document), f"build-{name}.trace.json"
+
+
 def image_body(store: Engine, image: str) -> bytes:
     """Make the document of an analysed image. Blocks; raises StoreError, and Problem where none, or several, are meant."""
     try:
@@ -65,7 +76,9 @@ def image_body(store: Engine, image: str) -> bytes:
 
 def projects_body(store: Engine) -> bytes:
     """Make `{"projects": [..]}`. Blocks; raises StoreError."""
-    return encode({"projects": [project_document(facts) for facts in list_projects(store)]})
+    regressed = active_regressions(store)
+    told = [project_with_regressions(one, regressed.get((one.project, one.target), ())) for one in list_projects(store)]
+    return encode({"projects": told})
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
@@ -133,7 +146,8 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _page_token(last: Build) -> str:
+def page_token(last: Build) -> str:
+    """What to give as `before` for the page after the one that ends with a build."""
     return f"{last.started_ns}.{last.ref}"
 
 

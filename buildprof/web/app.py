@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,9 +12,11 @@ from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from buildprof.analysis.growth import ImageGrowth
 from buildprof.exporters.prometheus.collector import (
     OPENMETRICS_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -24,7 +25,10 @@ from buildprof.exporters.prometheus.collector import (
     wants_openmetrics,
 )
 from buildprof.exporters.prometheus.selfmetrics import SelfMetrics
-from buildprof.store.queries import BuildFilter, list_builds
+from buildprof.model.build import Build
+from buildprof.model.check import Check
+from buildprof.model.standing import AgentStanding
+from buildprof.store.errors import NotFound
 from buildprof.web.api import (
     build_body,
     builds_body,
@@ -35,25 +39,34 @@ from buildprof.web.api import (
     parse_image,
     parse_ref,
     projects_body,
+    trace_body,
 )
+from buildprof.web.checks import KeptChecks
 from buildprof.web.guard import Guard
 from buildprof.web.live import EventStream, LiveEvents
 from buildprof.web.openapi import openapi_document
-from buildprof.web.page import CONTENT_SECURITY_POLICY, landing_page
 from buildprof.web.problems import HANDLERS, Problem
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
+    " form-action 'self'; frame-ancestors 'none'"
+)
+"""Of pages: what is ours is loaded from here, nothing else is, and nothing that stands in a page itself runs."""
 
 QUERY_THREADS = 2
 QUERY_SECONDS = 20.0
 """How long a request waits for the store."""
-
-LATEST_BUILDS = 20
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What the routes serve from. `unready` gives the reason why history has not been read yet, None once it has."""
+    """What the routes serve from. `unready` gives the reason why history has not been read yet, None once it has.
+
+    `image_growth` tells what made the images of two builds differ, None where it is not known. `standing` tells how the
+    agent's parts stand. `checks` are those of `doctor`: they block for seconds.
+    """
 
     store: Engine
     stored_series: StoredSeries
@@ -62,12 +75,16 @@ class AppState:
     unready: Callable[[], str | None]
     version: str
     loopback_only: bool = True
+    image_growth: Callable[[Build, Build], ImageGrowth | None] = lambda _before, _after: None
+    standing: Callable[[], AgentStanding | None] = lambda: None
+    checks: Callable[[], Sequence[Check]] | None = None
 
 
 def create_app(state: AppState) -> ASGIApp:
     """Make the application. `state.loopback_only` says whether requests must name this machine's loopback address."""
+    routes = [Route(path, endpoint, methods=["GET"]) for path, endpoint in _Endpoints(state).by_path().items()]
     starlette = Starlette(
-        routes=[Route(path, endpoint, methods=["GET"]) for path, endpoint in _Endpoints(state).by_path().items()],
+        routes=[*routes, Mount("/static", StaticFiles(packages=[("buildprof.web", "static")]))],
         exception_handlers=HANDLERS,
     )
     starlette.router.redirect_slashes = False
@@ -97,28 +114,127 @@ class _Endpoints:
         self._state = state
         self._queries = _Threads("queries", QUERY_THREADS)
         self._scrapes = _Threads("scrapes", 1)  # its own, so that no query delays a scrape
+        self._checks = KeptChecks(state.checks) if state.checks else None
 
     def by_path(self) -> dict[str, Callable[[Request], Awaitable[Response]]]:
         return {
-            "/": self.page,
+            "/": self.page_of_builds,
+            "/builds/{ref}": self.page_of_build,
+            "/compare/{first}/{second}": self.page_of_comparison,
+            "/projects": self.page_of_projects,
+            "/projects/{project:path}": self.page_of_project,
+            "/images": self.page_of_images,
+            "/images/{image:path}": self.page_of_image,
+            "/health": self.page_of_health,
             "/metrics": self.metrics,
             "/-/healthy": self.healthy,
             "/-/ready": self.ready,
             "/api/v1/builds": self.builds,
             "/api/v1/builds/{ref}": self.build,
             "/api/v1/builds/{ref}/explain": self.explain,
+            "/api/v1/builds/{ref}/trace": self.trace,
             "/api/v1/projects": self.projects,
             "/api/v1/images/{image:path}": self.image,
             "/api/v1/events": self.events,
             "/api/v1/openapi.json": self.openapi,
         }
 
-    async def page(self, _request: Request) -> Response:
-        state, latest = self._state, BuildFilter(limit=LATEST_BUILDS)
-        html = await self._queries.run(
-            lambda: landing_page(list_builds(state.store, latest), time.time_ns(), state.version).encode()
-        )
-        return HTMLResponse(html, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
+    async def page_of_builds(self, request: Request) -> Response:
+        state = self._state
+
+        def page() -> bytes:
+            from buildprof.web.pages import builds  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return builds.page(state.store, request.query_params, state.version)
+
+        return await self._page(page)
+
+    async def page_of_build(self, request: Request) -> Response:
+        state, ref = self._state, parse_ref(request.path_params["ref"])
+
+        def page() -> bytes:
+            from buildprof.web.pages import build  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return build.page(state.store, ref, state.version)
+
+        return await self._page(page)
+
+    async def page_of_comparison(self, request: Request) -> Response:
+        state = self._state
+        first, second = (parse_ref(request.path_params[name]) for name in ("first", "second"))
+
+        def page() -> bytes:
+            from buildprof.web.pages import compare  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return compare.page(state.store, state.image_growth, first, second, state.version)
+
+        return await self._page(page)
+
+    async def page_of_projects(self, request: Request) -> Response:
+        state = self._state
+
+        def page() -> bytes:
+            from buildprof.web.pages import projects  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return projects.page(state.store, request.query_params, state.version)
+
+        return await self._page(page)
+
+    async def page_of_project(self, request: Request) -> Response:
+        state = self._state
+
+        def page() -> bytes:
+            from buildprof.web.pages import project  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return project.page(state.store, request.path_params["project"], request.query_params, state.version)
+
+        return await self._page(page)
+
+    async def page_of_images(self, _request: Request) -> Response:
+        state = self._state
+
+        def page() -> bytes:
+            from buildprof.web.pages import images  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return images.page(state.store, state.version)
+
+        return await self._page(page)
+
+    async def page_of_image(self, request: Request) -> Response:
+        state, name = self._state, parse_image(request.path_params["image"])
+        with_growth = request.query_params.get("growth") == "files"
+
+        def page() -> bytes:
+            from buildprof.web.pages import image  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return image.page(state.store, state.image_growth, name, state.version, with_growth=with_growth)
+
+        def missing() -> bytes:
+            from buildprof.web.pages import image  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            return image.missing_page(name, state.version)
+
+        try:
+            return await self._page(page)
+        except NotFound:
+            return await self._page(missing, status=404)
+
+    async def page_of_health(self, _request: Request) -> Response:
+        state = self._state
+        checkup = await self._checks.found() if self._checks else None
+
+        def page() -> bytes:
+            from buildprof.web.pages import health  # noqa: PLC0415  # an agent that nobody looks at does without
+
+            facts = health.Health(state.unready(), state.standing(), checkup, can_check=self._checks is not None)
+            return health.page(state.store, facts, state.version)
+
+        return await self._page(page)
+
+    async def _page(self, make: Callable[[], bytes], status: int = 200) -> Response:
+        """A page, made in a thread; what it needs is imported when somebody first asks for one."""
+        html = await self._queries.run(make)
+        return HTMLResponse(html, status, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
 
     async def metrics(self, request: Request) -> Response:
         state, openmetrics = self._state, wants_openmetrics(",".join(request.headers.getlist("accept")))
@@ -144,6 +260,15 @@ class _Endpoints:
     async def explain(self, request: Request) -> Response:
         ref = parse_ref(request.path_params["ref"])
         return _json(await self._queries.run(lambda: explain_body(self._state.store, ref)))
+
+    async def trace(self, request: Request) -> Response:
+        ref = parse_ref(request.path_params["ref"])
+        body, name = await self._queries.run(lambda: trace_body(self._state.store, ref))
+        return Response(
+            body,
+            media_type="application/json",
+            headers={"content-disposition": f'attachment; filename="{name}"'},
+        )
 
     async def image(self, request: Request) -> Response:
         image = parse_image(request.path_params["image"])

@@ -66,6 +66,12 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(400, 404, 503),
     ),
     Operation(
+        "/api/v1/builds/{ref}/trace",
+        "One build in the Trace Event Format, for Perfetto or chrome://tracing",
+        parameters=(_REF,),
+        problems=(400, 404, 503),
+    ),
+    Operation(
         "/api/v1/images/{image}",
         "What an image is made of, and what of it nobody sees; 404 for one that was not analysed",
         parameters=(

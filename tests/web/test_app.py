@@ -15,11 +15,12 @@ from buildprof.analysis.sentences import told
 from buildprof.exporters.prometheus.collector import StoredSeries
 from buildprof.model.build import Status
 from buildprof.model.document import build_document
+from buildprof.model.regression import Regression, Signal
 from buildprof.store.errors import StoreError
 from buildprof.web.app import create_app
 from buildprof.web.openapi import OPERATIONS
 from tests.store.test_images import a_document
-from tests.web.conftest import SCOPE, a_build, an_explanation
+from tests.web.conftest import SCOPE, START_NS, a_build, an_explanation
 
 
 def assert_problem(response: httpx.Response, status: int) -> None:
@@ -185,6 +186,30 @@ async def test_projects_are_told(site):
     assert project["hit_ratio"] == 0.0
     assert project["trend"] == 1.0
     assert project["saved_seconds"] is None
+    assert project["regressions"] == []
+
+
+async def test_what_got_worse_is_told_with_its_project(site):
+    site.save(a_build())
+    slower = Regression(
+        Signal.DURATION_SECONDS,
+        "default",
+        "Dockerfile",
+        "",
+        False,
+        "k6g3ggdn",
+        START_NS,
+        "k6g3ggdn",
+        3,
+        20.0,
+        10.0,
+        11.0,
+    )
+    site.writer.save_regressions("shop", "web", [slower], [], scope="here")
+    (project,) = (await site.client.get("/api/v1/projects")).json()["projects"]
+    (told,) = project["regressions"]
+    assert (told["signal"], told["value"], told["baseline_threshold"]) == ("duration_seconds", 20.0, 11.0)
+    assert told["since"]["ref"] == "k6g3ggdn"
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/api/v1", "/api/v1/builds/a/b", "/-/", "/%2e%2e/"])

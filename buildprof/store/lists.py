@@ -1,0 +1,54 @@
+"""What a list of builds shows beside their heads: how long their targets took lately, and what misses cost them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import Engine, func, select
+
+from buildprof.model.build import Build, Status
+from buildprof.store import schema
+from buildprof.store.connect import reading
+from buildprof.store.rows import key_text
+
+TREND = 12
+"""How many durations a trend is made of."""
+
+
+def recent_durations(engine: Engine, targets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[float]]:
+    """Durations in seconds of the last completed builds of each (project, target), oldest first, 12 at most."""
+    builds = schema.builds
+    found: dict[tuple[str, str], list[float]] = {}
+    with reading(engine) as connection:
+        for project, target in dict.fromkeys(targets):
+            statement = (
+                select(builds.c.completed_ns - builds.c.started_ns)
+                .where(builds.c.project == key_text(project), builds.c.target == key_text(target))
+                .where(builds.c.status == Status.COMPLETED.value, builds.c.completed_ns > builds.c.started_ns)
+                .order_by(builds.c.started_ns.desc())
+                .limit(TREND)
+            )
+            found[project, target] = [row[0] / 1e9 for row in connection.execute(statement)][::-1]
+    return found
+
+
+def lost_seconds(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], float]:
+    """Seconds that misses cost each build, by its (builder, ref); builds without any are left out."""
+    known, losses = schema.builds, schema.losses
+    refs = [key_text(one.ref) for one in builds]
+    statement = (
+        select(known.c.builder, known.c.ref, func.sum(losses.c.seconds))
+        .join_from(known, losses, known.c.key == losses.c.build_key)
+        .where(known.c.ref.in_(refs))
+        .group_by(known.c.builder, known.c.ref)
+    )
+    with reading(engine) as connection:
+        return {(builder, ref): seconds for builder, ref, seconds in connection.execute(statement)}
+
+
+def project_names(engine: Engine, limit: int) -> list[str]:
+    """Names of projects that have builds, in order."""
+    builds = schema.builds
+    statement = select(builds.c.project).distinct().order_by(builds.c.project).limit(limit)
+    with reading(engine) as connection:
+        return [row[0] for row in connection.execute(statement)]

@@ -1,0 +1,86 @@
+// Keeps a page true while it is open. Without this script every page says the same, as of when it was loaded.
+"use strict";
+
+const REFRESH_MS = 1000; // at most so often, however much happens
+const AGE_MS = 10000;
+
+// The server's clock, as far as the page tells it: ages must not depend on this machine's.
+const AGES = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+function age(seconds) {
+  for (const [name, length] of AGES) {
+    const count = Math.floor(seconds / length);
+    if (count >= 1) return `${count} ${name}${count === 1 ? "" : "s"} ago`;
+  }
+  return "just now";
+}
+
+function tellAges() {
+  for (const one of document.querySelectorAll("time[data-ns]")) {
+    one.textContent = age(Date.now() / 1000 - Number(one.dataset.ns) / 1e9);
+  }
+}
+
+// What a page shows is asked for again, whole, and only what differs is changed: nothing jumps, no focus is lost.
+let asked = 0;
+let waiting = null;
+let asking = false;
+
+async function refresh() {
+  waiting = null;
+  asked = Date.now();
+  asking = true;
+  try {
+    const response = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!response.ok) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const main = document.getElementById("main");
+    const next = page.getElementById("main");
+    if (!next) return;
+    document.dispatchEvent(new CustomEvent("buildprof:before", { detail: next }));
+    Idiomorph.morph(main, next, {
+      ignoreActiveValue: true,
+      callbacks: { beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS") },
+    });
+    document.title = page.title;
+    document.dispatchEvent(new Event("buildprof:after"));
+  } catch {
+    // The agent is gone for a moment; the stream of events says when it is back.
+  } finally {
+    asking = false;
+    schedule();
+  }
+}
+
+function soon() {
+  if (waiting === null && !asking) waiting = setTimeout(refresh, Math.max(0, asked + REFRESH_MS - Date.now()));
+}
+
+// A page of what runs now moves by itself.
+function schedule() {
+  const live = document.getElementById("main").dataset.live;
+  if (live && document.querySelector("[data-running]") && !document.hidden) soon();
+}
+
+function follow() {
+  const main = document.getElementById("main");
+  if (!main.dataset.live) return;
+  const told = document.getElementById("live");
+  const source = new EventSource("/api/v1/events");
+  source.onopen = () => { told.textContent = "live"; soon(); };
+  source.onerror = () => { told.textContent = "not connected"; };
+  for (const name of ["build_started", "step_finished", "build_finished"]) {
+    source.addEventListener(name, (event) => {
+      const wanted = document.getElementById("main").dataset.live;
+      if (wanted === "all" ? name !== "step_finished" : wanted && JSON.parse(event.data).ref === wanted) soon();
+    });
+  }
+  addEventListener("pagehide", () => source.close());
+}
+
+tellAges();
+setInterval(tellAges, AGE_MS);
+document.addEventListener("visibilitychange", schedule);
+document.addEventListener("buildprof:after", tellAges);
+follow();
+schedule();

@@ -1,0 +1,118 @@
+"""The list of builds."""
+
+from __future__ import annotations
+
+import pytest
+
+from buildprof.model.build import BuildError, Status, Summary
+from buildprof.web.pages.render import NOT_KNOWN
+from tests.web.conftest import SCOPE, a_build, an_explanation
+from tests.web.pages.tags import HOSTILE, tags, text
+
+
+async def page(site, path="/", **parameters):
+    response = await site.client.get(path, params=parameters or None)
+    assert response.status_code == 200, response.text
+    return response.text
+
+
+async def test_the_page_shows_the_latest_builds_newest_first(site):
+    site.save(a_build("older"))
+    site.save(a_build("newer", minutes=1, project="blog", target="default"), an_explanation("newer"))
+    html = await page(site)
+    assert html.index("/builds/newer") < html.index("/builds/older")
+    for shown in ("shop /web", "blog", "2.0 s", "214 MB", "1.5 s"):
+        assert shown in text(html)
+
+
+async def test_without_builds_it_says_what_to_do(site):
+    assert "No build seen yet. Run docker build . in any directory" in text(await page(site))
+
+
+async def test_filters_stand_in_the_address_and_in_the_form(site):
+    site.save(a_build("one"))
+    site.save(a_build("two", project="blog"))
+    html = await page(site, project="blog", status="completed", since="", target="")
+    assert "/builds/two" in html
+    assert "/builds/one" not in html
+    assert '<input name="project" value="blog"' in html
+    assert "<option selected>completed</option>" in html
+
+
+async def test_where_no_build_fits_it_says_so(site):
+    site.save(a_build("one"))
+    assert "No build fits." in text(await page(site, project="nobody"))
+
+
+@pytest.mark.parametrize("query", [{"status": "lost"}, {"since": "soon"}, {"before": "x"}])
+async def test_a_filter_that_means_nothing_is_refused(site, query):
+    assert (await site.client.get("/", params=query)).status_code == 400
+
+
+async def test_older_builds_are_a_page_further(site):
+    for number in range(60):
+        site.save(a_build(f"b{number:02}", minutes=number))
+    first = await page(site, project="shop")
+    (following,) = [part.partition('"')[0] for part in first.split('href="') if "before=" in part.partition('"')[0]]
+    second = await page(site, following.replace("&amp;", "&"))
+    assert [f"/builds/b{number:02}" in first for number in (59, 10, 9)] == [True, True, False]
+    assert [f"/builds/b{number:02}" in second for number in (10, 9, 0)] == [False, True, True]
+    assert 'href="/?project=shop"' in second
+    assert "data-live" not in second
+
+
+async def test_a_running_build_moves_and_says_so(site):
+    site.save(a_build(status=Status.COMPLETED))
+    assert "data-running" not in await page(site)
+    site.writer.save_build(
+        a_build("now", status=Status.RUNNING, completed_ns=None, image=None, summary=Summary()), scope=SCOPE
+    )
+    html = await page(site)
+    assert html.count("data-running") == 1
+    assert "running" in text(html)
+
+
+async def test_what_is_not_known_is_a_dash(site):
+    site.save(a_build(image=None, summary=Summary(), steps=()))
+    html = text(await page(site))
+    assert "None" not in html
+    assert html.count(NOT_KNOWN) == 3
+
+
+async def test_the_bar_says_what_it_shows(site):
+    summary = Summary(steps=9, cacheable_steps=9, cache_hits=4, cache_misses=3)
+    site.save(a_build(summary=summary, status=Status.FAILED, error=BuildError("no", None)))
+    assert 'aria-label="4 hit, 3 missed, 2 did not run"' in await page(site)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_no_name_adds_an_element_or_an_attribute(site, hostile):
+    site.save(a_build())
+    plain = tags(await page(site))
+    site.save(a_build(project=f"p{hostile}", target=f"t{hostile}", image=None))
+    html = await page(site)
+    assert tags(html) == plain
+    assert len(html) < 20_000
+    assert not set(html) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+async def test_the_policy_lets_nothing_in_the_page_run(site):
+    policy = (await site.client.get("/")).headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    html = await page(site)
+    assert " style=" not in html
+    assert "<style" not in html
+    assert html.count("<script") == html.count('<script defer src="/static/')
+
+
+@pytest.mark.parametrize("name", ["buildprof.css", "buildprof.js", "idiomorph-0.8.0-0BSD.min.js", "icon.svg"])
+async def test_what_a_page_loads_is_served(site, name):
+    response = await site.client.get(f"/static/{name}")
+    assert response.status_code == 200
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/static/", "/static/../app.py", "/static/%2e%2e/app.py", "/static/none.css"])
+async def test_nothing_else_is_served(site, path):
+    assert (await site.client.get(path)).status_code == 404
