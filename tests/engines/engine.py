@@ -36,6 +36,10 @@ class Engine:
     rootfs: Path
     run_dir: Path
     options: tuple[str, ...] = ()
+    own_network: bool = False
+    """A network namespace of its own, with bridges, names and published ports; else the host's network, and no bridge."""
+    in_memory: bool = False
+    """What it stores is in memory and gone when it stops: to delete many files takes longer than to make them."""
     process: subprocess.Popen[bytes] | None = None
     clock_faketime: str | None = field(default=None)
 
@@ -89,9 +93,10 @@ class Engine:
         for stale in ("docker.pid", "exec/containerd/containerd.pid"):
             # of a killed engine, all of which is gone; dockerd would wait 10 s for a process of that number, or refuse
             (self.run_dir / stale).unlink(missing_ok=True)
+        namespaces = ["--mount", "--propagation", "private", *(["--net"] if self.own_network else [])]
         with (self.run_dir / "dockerd.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "sh", "-c", self._script()],
+                ["unshare", *namespaces, "sh", "-c", self._script()],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
@@ -105,7 +110,9 @@ class Engine:
     def _script(self) -> str:
         """The shell commands that become dockerd; options are words of a command line, several to a string if you like."""
         rootfs, run_dir = shlex.quote(str(self.rootfs)), shlex.quote(str(self.run_dir))
+        network = "" if self.own_network else "--bridge=none --iptables=false"
         return f"""set -e
+            {"busybox ip link set lo up" if self.own_network else ""}
             mount --bind {rootfs} {rootfs}
             mount -t proc proc {rootfs}/proc
             mount --rbind /sys {rootfs}/sys
@@ -118,9 +125,12 @@ class Engine:
             fi
             mkdir -p {rootfs}{run_dir}
             mount --bind {run_dir} {rootfs}{run_dir}
-            exec chroot {rootfs} dockerd -H {shlex.quote(self.host)} --data-root {run_dir}/data \
+            {f"mount -t tmpfs -o mode=710 tmpfs {rootfs}{run_dir}/data" if self.in_memory else ""}
+            cd {rootfs}
+            mount --move . /  # over the root of the namespace, where `docker exec` and health checks begin
+            exec chroot . dockerd -H {shlex.quote(self.host)} --data-root {run_dir}/data \
               --exec-root {run_dir}/exec --pidfile {run_dir}/docker.pid \
-              --bridge=none --iptables=false {" ".join(self.options)}"""
+              {network} {" ".join(self.options)}"""
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
@@ -217,12 +227,19 @@ def _owned_run_dir(name: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def running_engine(suite: str, options: Sequence[str] = (), name: str | None = None) -> Iterator[Engine]:
+def running_engine(
+    suite: str,
+    options: Sequence[str] = (),
+    name: str | None = None,
+    *,
+    own_network: bool = False,
+    in_memory: bool = False,
+) -> Iterator[Engine]:
     """A fresh engine of a suite for the time of a `with` block."""
     rootfs = engine_rootfs(suite)
     remove_leftovers()
     with _owned_run_dir(name or suite) as run_dir:
-        engine = Engine(name or suite, suite, rootfs, run_dir, tuple(options))
+        engine = Engine(name or suite, suite, rootfs, run_dir, tuple(options), own_network, in_memory)
         try:
             engine.start()
             yield engine
