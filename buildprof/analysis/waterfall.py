@@ -221,7 +221,7 @@ def _span(step: Step, build: Build, now_ns: int, seconds: float | None) -> tuple
     if step.started_ns is None or not seconds:
         return None
     took = step.duration_seconds
-    if took is None:
+    if took is None or step.completed_ns is None:
         end_ns = now_ns if build.completed_ns is None else build.completed_ns
         took = max(end_ns - step.started_ns, 0) / 1e9
     start = min(max((step.started_ns - build.started_ns) / 1e9 / seconds, 0.0), 1.0)
