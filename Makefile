@@ -3,7 +3,7 @@ PYTHON_BIN := .venv/bin/python
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench run lock stubs dashboards docs clean
+.PHONY: help setup demo test check bench run lock stubs dashboards docs screenshots clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ dashboards: setup  ## grafana/dashboards/*.json from their source
 
 docs: setup  ## docs/metrics.md from the catalog
 	@$(PYTHON_BIN) tools/metrics_page.py
+
+screenshots: setup  ## the README's pictures of the pages, from real builds
+	@$(PYTHON_BIN) tools/screenshots.py
 
 clean:  ## what was made in the checkout; engines stay in ~/.cache/buildprof
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

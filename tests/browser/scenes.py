@@ -22,8 +22,9 @@ COPY . .
 RUN sleep 0.3; cat app.js README.md > dist; rm /app/cache
 
 FROM base:latest
-RUN sleep 0.2; mkdir /srv
+RUN sleep 0.2; mkdir /srv; dd if=/dev/zero of=/srv/archive bs=1000 count=800
 COPY --from=build /app/dist /srv/dist
+RUN rm /srv/archive
 CMD ["cat", "/srv/dist"]
 """
 API = "FROM base:latest\nCOPY main.py /\nRUN sleep 0.1; grep -q ok /main.py || { echo the test failed; exit 3; }\n"
