@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from buildprof.analysis.regression_words import figure_text
 from buildprof.cli.lines import plain
-from buildprof.cli.regressions import figure_text, regression_lines
+from buildprof.cli.regressions import regression_lines
 from buildprof.model.regression import Changes, Regression, Signal
 from buildprof.store.connect import open_store
 from buildprof.store.writer import Writer
