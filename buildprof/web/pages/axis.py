@@ -14,6 +14,7 @@ _TICKS = 4
 """Steps of a scale, about."""
 
 _CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
+_PREFIXES = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
 _LABELS_APART = 19.0
 """Per cent of the width that a date takes on a narrow screen."""
 
@@ -66,8 +67,12 @@ def tick_text(value: float, unit: Unit) -> str:
     """A round figure with its unit, as short as can be."""
     if value == 0 and unit is not Unit.SHARE:
         return "0"
-    if unit is not Unit.SECONDS:
+    if unit is Unit.SHARE:
         return figure_text(value, unit)
+    if unit is Unit.BYTES:
+        # More digits than in sentences: ticks can be near to each other.
+        prefix, length = next((one for one in _PREFIXES if value >= one[1]), ("", 1))
+        return f"{value / length:.4g} {prefix}B"
     if value < 1:
         return f"{1000 * value:.4g} ms"
     for name, length in (("h", 3600), ("min", 60)):

@@ -88,12 +88,13 @@ def page(store: Engine, growth: GrowthBetween, image: str, version: str, *, with
     except Ambiguous:
         raise Problem(400, "more than one image has an id that begins like this: give more of it") from None
     analysis = report.analysis
+    is_by_id = report.id.removeprefix("sha256:").startswith(image.removeprefix("sha256:"))
     build = _build_of(store, report)
     versions = builds_of_same_image(store, build, GROWTH_BUILDS) if build else []
     before = versions[-2] if len(versions) > 1 else None
     grown = growth(before, versions[-1]) if with_growth and before else None
     values = {
-        "title": report.image or report.id,
+        "title": (report.image or report.id) if is_by_id else image,
         "here": "Images",
         "version": version,
         "live": "",

@@ -1,0 +1,176 @@
+"""The page of a build."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+
+from buildprof.model.build import Build, Image
+from buildprof.model.step import Outcome
+from tests.cli import sample_builds, sample_explanations
+from tests.cli.sample_builds import build, linked, step
+from tests.web.conftest import SCOPE
+from tests.web.pages.tags import HOSTILE, tags, text
+
+DOCKERFILE = (
+    "FROM node AS deps\nCOPY package.json .\nRUN npm ci\n\nFROM deps\nCOPY . .\n# build it\nRUN npm run build\n"
+)
+
+
+def save(site, one: Build, explanation=None) -> Build:
+    if one.completed_ns is None:
+        site.writer.save_build(one, scope=SCOPE)
+    else:
+        site.save(one, explanation)
+    return one
+
+
+async def page(site, one: Build) -> str:
+    response = await site.client.get(f"/builds/{one.ref}")
+    assert response.status_code == 200, response.text
+    html = response.text
+    ids = re.findall(r' id="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    return html
+
+
+async def test_it_reads_from_what_happened_to_why_to_the_steps(site):
+    sample, explanation = sample_explanations.readme()
+    said = text(await page(site, save(site, sample, explanation)))
+    order = ["completed in", "steps hit", "Why steps missed", "README.md changed", "Waterfall", "Dockerfile", "Layers"]
+    places = [said.rindex(one) for one in order]
+    assert places == sorted(places)
+
+
+async def test_a_miss_says_what_followed_and_leads_to_its_row(site):
+    sample, explanation = sample_explanations.readme()
+    html = await page(site, save(site, sample, explanation))
+    assert "It took 2 steps with it" in text(html)
+    rows = set(re.findall(r'<tr id="(s-[0-9a-f]+)"', html))
+    linked_rows = set(re.findall(r'href="#(s-[0-9a-f]+)"', html))
+    assert linked_rows
+    assert linked_rows <= rows
+
+
+@pytest.mark.parametrize("name", sorted(set(sample_builds.ALL) - {"hostile"}))
+async def test_every_step_has_a_row_with_its_outcome_as_text(site, name):
+    sample = sample_builds.ALL[name]()
+    html = await page(site, save(site, sample))
+    assert len(re.findall(r'<tr id="s-', html)) == len(sample.steps)
+    assert "None" not in text(html)
+
+
+async def test_a_failed_build_shows_its_error_before_anything_else(site):
+    said = text(await page(site, save(site, sample_builds.failed())))
+    assert said.index("Error") < said.index("Waterfall")
+    sample = sample_builds.failed()
+    assert sample.error is not None
+    assert sample.error.log_tail[-1].split()[-1] in said
+
+
+async def test_a_running_build_is_followed_and_an_ended_one_stays(site):
+    running = await page(site, save(site, sample_builds.running()))
+    assert "data-running" in running
+    assert f'data-live="{sample_builds.running().ref}"' in running
+    assert "A build is explained when it has ended." in text(running)
+    ended = await page(site, save(site, replace(sample_builds.shop(), ref="ended")))
+    assert "data-running" not in ended
+
+
+async def test_a_running_step_has_a_bar_to_now(site):
+    html = await page(site, save(site, sample_builds.running()))
+    widths = [float(one) for one in re.findall(r'<rect class="running"[^>]* width="([\d.]+)%"', html)]
+    assert widths
+    assert min(widths) > 1
+
+
+async def test_each_line_of_the_dockerfile_has_its_instruction_s_time_and_outcome(site):
+    one = build(
+        linked(
+            step("FROM node", begin=0, end=0.1, place=("deps", 1, 3), lines=(1, 1)),
+            step("COPY package.json .", Outcome.HIT, 0.1, 0.1, place=("deps", 2, 3), lines=(2, 2)),
+            step("RUN npm ci", Outcome.MISS, 0.1, 12.4, place=("deps", 3, 3), lines=(3, 3), size=1_500_000),
+            step("RUN npm run build", Outcome.MISS, 12.4, 15.0, place=("stage-1", 2, 2), lines=(8, 8)),
+        ),
+        dockerfile_text=DOCKERFILE,
+        dockerfile_digest="d",
+    )
+    html = await page(site, save(site, one))
+    (table,) = re.findall(r'<table class="dockerfile">(.*?)</table>', html, re.DOTALL)
+    rows = [text(row) for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)][1:]
+    assert len(rows) == len(DOCKERFILE.splitlines())
+    assert [row for row in rows if "12.3 s" in row and "RUN npm ci" in row]
+    assert [row for row in rows if "hit" in row and "COPY package.json" in row]
+    said = text(html)
+    assert "# build it" in said
+    assert "1.5 MB" in said
+
+
+async def test_without_a_dockerfile_it_says_so(site):
+    said = text(await page(site, save(site, replace(sample_builds.shop(), dockerfile_text=""))))
+    assert said.rindex("Dockerfile") > said.rindex("Waterfall")
+    assert "The engine hands on the Dockerfile of builds that succeeded." in said
+
+
+async def test_a_page_of_300_steps_is_below_300_kilobytes(site):
+    steps = [
+        step(
+            f"RUN make part-{number} && install -D build/part-{number} /usr/local/lib/parts/{number}",
+            Outcome.MISS if number % 3 else Outcome.HIT, number * 0.5, number * 0.5 + 0.5, size=1000 * number,
+            place=(f"stage-{number // 30}", number % 30 + 1, 30), lines=(number + 1, number + 1),
+        )
+        for number in range(300)
+    ]  # fmt: skip
+    text_ = "".join(
+        f"RUN make part-{number} && install -D build/part-{number} /usr/lib/{number}\n" for number in range(300)
+    )
+    stages = [linked(*steps[first : first + 30]) for first in range(0, 300, 30)]  # an image has 127 layers at most
+    one = save(site, build(tuple(chain(*stages)), dockerfile_text=text_, dockerfile_digest="d"))
+    assert len((await page(site, one)).encode()) < 300_000
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_no_name_adds_an_element_or_an_attribute(site, hostile):
+    def sample(name: str, ref: str) -> Build:
+        return build(
+            linked(
+                step(f"FROM {name}", begin=0, end=0.1, place=(f"s{name}", 1, 3), lines=(1, 1)),
+                step(f"RUN {name}", Outcome.MISS, 0.1, 3, place=(f"s{name}", 2, 3), lines=(2, 2), size=9),
+            ),
+            ref=ref, project=f"p{name}", target=f"t{name}", builder=f"b{name}", dockerfile=f"d{name}", context=f"c{name}",
+            dockerfile_text=f"FROM {name.replace(chr(10), '')}\nRUN {name}\n", image=Image("sha256:i", (f"i{name}",), 5, 2), dockerfile_digest=f"sha256:{ref}",
+        )  # fmt: skip
+
+    plain = await page(site, save(site, sample("x", "plain")))
+    html = await page(site, save(site, sample(hostile, "hostile")))
+    assert tags(html) == tags(plain)
+    assert len(html) < 60_000
+    assert not set(html) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+async def test_a_build_of_nothing_but_hostile_megabytes_has_a_page(site):
+    save(site, replace(sample_builds.hostile(), ref="bad"))
+    html = (await site.client.get("/builds/bad")).text
+    assert "<script>alert" not in html
+    assert len(html) < 300_000
+
+
+@pytest.mark.parametrize("path", ["/builds/none", "/builds/%00", f"/builds/{'x' * 300}"])
+async def test_a_build_that_is_not_known_is_a_problem(site, path):
+    assert (await site.client.get(path)).status_code == 404
+
+
+async def test_the_trace_is_a_file_whose_events_nest(site):
+    sample, explanation = sample_explanations.several()
+    save(site, sample, explanation)
+    response = await site.client.get(f"/api/v1/builds/{sample.ref}/trace")
+    assert "attachment" in response.headers["content-disposition"]
+    trace = json.loads(response.text)
+    names = {one["args"]["name"] for one in trace["traceEvents"] if one["name"] == "thread_name"}
+    assert "app" in names
+    causes = [one["args"].get("cause") for one in trace["traceEvents"] if one["ph"] == "X"]
+    assert "source_changed" in causes or "base_changed" in causes

@@ -1,0 +1,68 @@
+"""Two builds side by side."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from buildprof.model.recipe import Recipe, Written
+from buildprof.model.step import Outcome
+from tests.cli.sample_builds import build, linked, shop, step
+from tests.web.conftest import a_build
+from tests.web.pages.tags import HOSTILE, tags, text
+
+
+async def page(site, before: str, after: str) -> str:
+    response = await site.client.get(f"/compare/{before}/{after}")
+    assert response.status_code == 200, response.text
+    ids = re.findall(r' id="([^"]*)"', response.text)
+    assert len(ids) == len(set(ids))
+    return response.text
+
+
+def written(text_: str, line: int) -> Recipe:
+    return Recipe(written=Written(text_, (line, line)))
+
+
+async def test_what_differs_is_told_and_what_does_not_is_folded(site):
+    old = step("RUN make", Outcome.MISS, 0, 2.0, place=("app", 2, 3), recipe=written("RUN make", 2))
+    new = step("RUN make all", Outcome.MISS, 0, 9.0, place=("app", 2, 3), recipe=written("RUN make all", 2))
+    same = step("COPY a .", Outcome.HIT, 0, 0, place=("app", 1, 3), recipe=written("COPY a .", 1))
+    site.save(build(linked(same, old), ref="before"))
+    site.save(build(linked(same, new), ref="after"))
+    said = text(await page(site, "before", "after"))
+    assert "RUN make all" in said
+    assert "+7.0 s" in said
+    assert "as before" in said
+
+
+async def test_builds_of_different_targets_are_said_to_be_that(site):
+    site.save(a_build("one"))
+    site.save(a_build("two", target="api"))
+    said = text(await page(site, "one", "two"))
+    assert "different" in said or "other target" in said
+
+
+@pytest.mark.parametrize("path", ["/compare/one/none", "/compare/none/one", "/compare/one"])
+async def test_a_build_that_is_not_known_is_a_problem(site, path):
+    site.save(a_build("one"))
+    assert (await site.client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_no_name_adds_an_element_or_an_attribute(site, hostile):
+    for name, ref in (("x", "plain"), (hostile, "hostile")):
+        slow = step(f"RUN {name}", Outcome.MISS, 0, 9.0, place=(f"s{name}", 1, 1), recipe=written(f"RUN {name}", 1))
+        quick = replace(slow, completed_ns=slow.started_ns, duration_seconds=0.1)
+        for one, suffix in ((quick, "1"), (slow, "2")):
+            site.save(build(linked(one), ref=ref + suffix, project=f"p{name}", target=f"t{name}"))
+    plain, html = await page(site, "plain1", "plain2"), await page(site, "hostile1", "hostile2")
+    assert tags(html) == tags(plain)
+    assert not set(html) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+async def test_the_same_build_twice_is_no_difference(site):
+    site.save(shop())
+    assert (await site.client.get(f"/compare/{shop().ref}/{shop().ref}")).status_code == 200
