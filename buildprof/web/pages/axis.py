@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from buildprof.model.text import human_size, said_duration
+from buildprof.model.text import human_duration, human_size, said_duration
 
 _TICKS = 4
 """Steps of a scale, about."""
 
 _CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 _PREFIXES = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
+_NARROWEST = 0.1
+"""The part of the largest value that an axis covers at least: what hardly changes looks so, and ticks stay short."""
+
 _LABELS_APART = 19.0
 """Per cent of the width that a date takes on a narrow screen."""
 
@@ -44,7 +47,7 @@ def scale(values: Sequence[float], unit: Unit, *, from_zero: bool) -> list[float
     if unit is Unit.SHARE:
         return [0.0, 0.25, 0.5, 0.75, 1.0]
     low, high = min(values), max(values)
-    start = 0.0 if from_zero or low < 0.7 * high else low - (high - low or 0.1 * high) / 2
+    start = 0.0 if from_zero or low < 0.7 * high else low - max(high - low, _NARROWEST * high) / 2
     step = _round_step((high - start) / _TICKS, unit)
     first = math.floor(start / step + 1e-9) * step
     count = max(math.ceil((high - first) / step - 1e-9), 1)
@@ -70,14 +73,14 @@ def tick_text(value: float, unit: Unit) -> str:
     if unit is Unit.SHARE:
         return figure_text(value, unit)
     if unit is Unit.BYTES:
-        # More digits than in sentences: ticks can be near to each other.
+        # More digits than in sentences: by `_NARROWEST`, ticks differ in the third or fourth.
         prefix, length = next((one for one in _PREFIXES if value >= one[1]), ("", 1))
         return f"{value / length:.4g} {prefix}B"
     if value < 1:
         return f"{1000 * value:.4g} ms"
     for name, length in (("h", 3600), ("min", 60)):
         if value >= length:
-            return f"{value / length:.3g} {name}"
+            return human_duration(value) if value % (length / 2) else f"{value / length:.3g} {name}"
     return f"{value:.3g} s"
 
 

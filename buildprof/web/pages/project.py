@@ -79,8 +79,7 @@ def page(store: Engine, project: str, query: Mapping[str, str], version: str) ->
     now_ns = time.time_ns()
     builds = target_builds(store, project, facts.target, since_ns=wanted.since_ns, limit=CHART_BUILDS)
     lost = lost_by_build(store, builds)
-    since_ns = wanted.since_ns if wanted.since_ns is not None else builds[0].started_ns if builds else now_ns
-    lost_to = losses(store, since_ns, project, facts.target, MAX_LOSSES)
+    lost_to = losses(store, builds[0].started_ns, project, facts.target, MAX_LOSSES) if builds else []
     regressed = active_regressions(store, project)
     readings = last_readings(store, project, facts.target)
     values = {
@@ -98,7 +97,7 @@ def page(store: Engine, project: str, query: Mapping[str, str], version: str) ->
         "rows": _rows(builds, lost)[:ROWS_SHOWN],
         "shown": len(builds),
         "most": CHART_BUILDS,
-        "lost_seconds": sum(loss.seconds for _, loss in lost_to) if lost_to else None,
+        "lost_seconds": sum(sum(causes.values()) for causes in lost.values()) if lost else None,
         "lost_causes": lost_by_cause(lost_to),
         "lost_files": lost_by_file(lost_to)[:FILES_SHOWN],
         "steps": step_times(step_runs(store, builds, most_steps=STEPS_READ), SLOW_STEPS),

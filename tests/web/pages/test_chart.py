@@ -29,7 +29,9 @@ def drawn(values, *, unit=Unit.SECONDS, **options):
         ([3.0, 130.0], Unit.SECONDS, ["0", "1 min", "2 min", "3 min"]),
         ([0.004, 0.018], Unit.SECONDS, ["0", "5 ms", "10 ms", "15 ms", "20 ms"]),
         ([4000.0, 100.0], Unit.SECONDS, ["0", "30 min", "1 h", "1.5 h"]),
+        ([3900.0, 3960.0], Unit.SECONDS, ["1 h", "1 h 02 m", "1 h 04 m", "1 h 06 m"]),
         ([214e6, 100e6], Unit.BYTES, ["0", "100 MB", "200 MB", "300 MB"]),
+        ([1.91e6, 1.93e6], Unit.BYTES, ["1.8 MB", "1.85 MB", "1.9 MB", "1.95 MB"]),
         ([0.2, 0.4], Unit.SHARE, ["0 %", "25 %", "50 %", "75 %", "100 %"]),
         ([0.0], Unit.SECONDS, ["0", "1 s"]),
     ],
@@ -40,7 +42,7 @@ def test_an_axis_has_round_figures_with_units(values, unit, expected):
 
 def test_an_axis_of_figures_that_are_near_to_each_other_begins_near_to_them():
     ticks = scale([214e6, 220e6], Unit.BYTES, from_zero=False)
-    assert 200e6 < ticks[0] <= 214e6
+    assert 200e6 <= ticks[0] <= 214e6
     assert ticks[-1] >= 220e6
     assert scale([214e6, 220e6], Unit.BYTES, from_zero=True)[0] == 0
 
@@ -54,6 +56,15 @@ def test_an_axis_holds_all_figures_with_few_ticks_that_rise(values, unit, from_z
     assert ticks[-1] >= max(values) * (1 - 1e-6)
     assert ticks == sorted(set(ticks))
     assert 2 <= len(ticks) <= 8
+
+
+@given(st.floats(1e-3, 1e6), st.floats(0, 1), st.sampled_from((Unit.SECONDS, Unit.BYTES)), st.booleans(), st.booleans())
+def test_no_two_ticks_of_an_axis_read_the_same(high, share, unit, is_narrow, from_zero):
+    if unit is Unit.BYTES:
+        high *= 1e6
+    low = high * (1 - share / 50) if is_narrow else high * share
+    texts = [tick_text(at, unit) for at in scale([low, high], unit, from_zero=from_zero)]
+    assert len(set(texts)) == len(texts)
 
 
 def test_builds_of_one_day_are_told_by_their_time_and_those_of_many_by_their_date():
