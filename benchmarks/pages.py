@@ -198,6 +198,7 @@ def pages(middle: Build, last: Build, before: Build) -> Iterator[tuple[str, str]
     yield "a build of 300 steps", "/builds/large"
     yield "two builds", f"/compare/{before.ref}/{ref}"
     yield "projects", "/projects"
+    yield "projects, 30 days", "/projects?since=30d"
     yield "a project", f"/projects/{project}"
     yield "a target", f"/projects/{project}?target={middle.target}"
     yield "a target, 30 days", f"/projects/{project}?target={middle.target}&since=30d"

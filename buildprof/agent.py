@@ -228,7 +228,6 @@ def _sources(settings: Settings, desk: Desk, own: SelfMetrics) -> tuple[list[Sou
         api=api,
         desk=desk,
         lacks_history=lambda: _lacks_history(buildkit_health),
-        watch=settings.watch,
     )
     events.buildkit_is_busy = lambda: captures[0].is_busy
     sources.append(Source(SourceHealth("docker_events", name, own), events.run))

@@ -133,10 +133,12 @@ def _about_watching(evidence: Evidence, build: Build) -> str:
         return f"To know which file, let the agent read {what}: mount it, or name it in `watch`."
     if evidence.get("changed") is not None:
         return ""
+    if build.source is Source.CLASSIC and build.snapshot is not None:
+        return "Which file is not known: the directory was not seen at both builds."
     if build.source is Source.CLASSIC:
         return (
             "The classic builder does not tell its directory. Which file is known of builds with BuildKit, and where"
-            " the agent can see the client's `docker build`, or `watch` names the directory of the Dockerfile."
+            " the agent can see the client's `docker build` while it runs."
         )
     return (
         "Which file is known of the main context alone, if the agent can read that directory and buildx's state"

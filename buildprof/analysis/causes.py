@@ -156,6 +156,14 @@ def _at_once(partner: Step, step: Step) -> bool:
 
 
 def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: Evidence) -> Miss:
+    miss = _explained(build, step, here, away, evidence)
+    if build.project != UNKNOWN_PROJECT:
+        return miss
+    # Of a build that could not be placed nobody knows which are its earlier ones: they may be of another project.
+    return replace(miss, finding=_all_likely([miss.finding])[0], also=_all_likely(miss.also))
+
+
+def _explained(build: Build, step: Step, here: _Compared, away: _Compared, evidence: Evidence) -> Miss:
     found = _look_back(build, step, here)
     if (option := _no_cache(build, step)) is not None:
         asked, other = Finding(Cause.NO_CACHE, Confidence.CERTAIN, {"option": option}), found.nearest or Differences()
@@ -173,9 +181,8 @@ def _miss(build: Build, step: Step, here: _Compared, away: _Compared, evidence: 
 
 
 def _doubted(build: Build, miss: Miss) -> Miss:
-    """Of a build that could not be placed nobody knows which are its earlier ones; of a classic one they may lack a place."""
-    is_placed = build.project != UNKNOWN_PROJECT and build.source is not Source.CLASSIC
-    if is_placed or miss.finding.cause is not Cause.FIRST_BUILD:
+    """Earlier builds of a classic one may lack a place, and so be none that it is compared with."""
+    if build.source is not Source.CLASSIC or miss.finding.cause is not Cause.FIRST_BUILD:
         return miss
     return replace(miss, finding=replace(miss.finding, confidence=Confidence.LIKELY))
 

@@ -117,10 +117,9 @@ class StepComparison:
             else:
                 unknown.add("files")
         elif changes:
-            certain = told or changes.is_certain
-            yield Finding(
-                Cause.SOURCE_CHANGED, Confidence.CERTAIN if certain else Confidence.LIKELY, source_evidence(changes)
-            )
+            # That the content is another may be told; that it is these files only the directory can tell.
+            confidence = Confidence.CERTAIN if changes.is_certain else Confidence.LIKELY
+            yield Finding(Cause.SOURCE_CHANGED, confidence, source_evidence(changes))
         elif told:
             yield Finding(Cause.SOURCE_CHANGED, Confidence.CERTAIN, source_evidence(None))
         elif not changes.is_certain:

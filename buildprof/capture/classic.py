@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from buildprof.assembly.classic import ClassicTracker
 from buildprof.assembly.classic_facts import ImageRecord, image_answer
-from buildprof.assembly.redact import REDACTED, looks_secret
 from buildprof.capture.classic_places import ClassicPlaces
 from buildprof.capture.desk import CLIENT_FIRST_SECONDS, Desk
 from buildprof.model.build import Build, Engine
@@ -33,6 +31,9 @@ DECISION_SECONDS = 10.0
 CLOCK_SLACK_NS = 60 * NANOSECONDS
 """How far the engine's clock may be ahead of ours."""
 
+KEPT_ATTRIBUTES = ("name", "reclaimed")
+"""What of an image's or a prune's event is of use later."""
+
 STORED_TYPES = frozenset({"image", "builder"})
 """Events that explain something later; those of containers are only read for classic builds."""
 
@@ -44,7 +45,7 @@ class ClassicCapture:
     None while nobody knows.
     """
 
-    def __init__(  # noqa: PLR0913  # each is a fact of its own
+    def __init__(
         self,
         *,
         builder: str,
@@ -52,7 +53,6 @@ class ClassicCapture:
         api: DockerApi,
         desk: Desk,
         lacks_history: Callable[[], bool | None],
-        watch: Sequence[Path] = (),
     ) -> None:
         self.buildkit_is_busy: Callable[[], bool] = lambda: False
         """Whether BuildKit builds run now."""
@@ -61,7 +61,7 @@ class ClassicCapture:
         self._api = api
         self._desk = desk
         self._lacks_history = lacks_history
-        self._places = ClassicPlaces(desk, endpoint.url, watch)
+        self._places = ClassicPlaces(desk, endpoint.url)
         self._waited_at = 0.0
         self._tracker = ClassicTracker(builder, Engine("docker", ""), desk.redact, redactor=desk.plain_redactor)
         self._cursor: EventCursor | None = None
@@ -94,23 +94,25 @@ class ClassicCapture:
             health.event()
             self._tracker.buildkit_images = self._lacks_history() is True
             is_tag = (event.type, event.action) == ("image", "tag")
+            is_only_event = is_tag and not self._tracker.open_refs and not self.buildkit_is_busy()
             questions = self._tracker.questions(event)
+            if is_only_event or (questions and not is_tag):
+                await self._places.look(event.at_ns)  # first of all: a client can be gone soon
             if is_tag:
                 await self._let_client_go()
-            elif questions:
-                await self._places.look(event.at_ns)  # first of all: a client can be gone soon
             answers = await self._api.answer(questions)
-            if is_tag and not self._tracker.open_refs and _is_classic(image_answer(answers, event.id)):
-                await self._places.look(event.at_ns)
-                await self._places.begin(event.at_ns)
+            if is_only_event and _is_classic(image_answer(answers, event.id)):
+                await self._places.tagged(event.at_ns)
             await self._save(self._tracker.fold(event, answers))
-            await self._places.began(self._tracker.open_refs, event.at_ns)
+            await self._places.began(self._tracker.open_refs)
             if event.type in STORED_TYPES:
                 self._pending.append(self._without_secrets(event))
 
     async def _save(self, builds: Iterable[Build]) -> None:
         for build in builds:
-            self._desk.finished(await self._desk.save(await self._places.placed(build)))
+            placed = await self._places.placed(build)
+            if placed.context or not await self._desk.has_place(placed):  # else a stream is read again
+                self._desk.finished(await self._desk.save(placed))
 
     async def _let_client_go(self) -> None:
         """Wait a moment where the tag may be that of a BuildKit build, whose client waits; containers cannot wait long."""
@@ -132,10 +134,9 @@ class ClassicCapture:
         await self._save(self._tracker.interrupted(dead))
 
     def _without_secrets(self, event: EngineEvent) -> EngineEvent:
-        """The event as it may be stored: its attributes hold the image's labels."""
+        """The event as it may be stored: its attributes hold the image's labels, in which any argument may stand."""
         attributes = {
-            name: REDACTED if looks_secret(name) else self._desk.redact(value)
-            for name, value in event.attributes.items()
+            name: self._desk.redact(event.attributes[name]) for name in KEPT_ATTRIBUTES if name in event.attributes
         }
         return replace(event, attributes=attributes)
 

@@ -177,6 +177,10 @@ class Desk:
         """The snapshot that was begun under a key."""
         return await self._contexts.snapshot(key, wait=wait) if self._contexts is not None else None
 
+    async def has_place(self, build: Build) -> bool:
+        """Whether a build is stored as it is, but with its directory."""
+        return await asyncio.to_thread(queries.has_context, self.ingest.engine, build)
+
     def begin(self, key: str, local_state: LocalState, at_ns: int) -> None:
         """Take a snapshot of a directory that a build may be made of, if it is to be watched."""
         if self._contexts is not None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from buildprof.analysis.image import analyse
 from buildprof.analysis.image_steps import steps_of_layers
 from buildprof.analysis.stack import TooDeepError
-from buildprof.assembly.history_text import layer_command
 from buildprof.assembly.image_names import familiar
+from buildprof.assembly.layer_commands import layer_commands
 from buildprof.assembly.redact import make_redactor
 from buildprof.model.build import Build
 from buildprof.model.image import ImageLayer, ImageReport, LayerStep
@@ -142,5 +142,6 @@ def _read_archive(image: str, kept: KeptLayers, reading: Reading) -> ArchivedIma
         some = ", ".join(next(iter(one.names), one.id[:19]) for one in images[:4])
         raise LayerError(f"{name}: holds {len(images)} images ({clean(some, 200)}): save one alone")
     kept.keep_new(images[0].layers)
-    layers = tuple(replace(layer, command=layer_command(layer.command)) for layer in images[0].layers)
+    commands = layer_commands([layer.command for layer in images[0].layers])
+    layers = tuple(replace(layer, command=one) for layer, one in zip(images[0].layers, commands, strict=True))
     return replace(images[0], layers=layers)

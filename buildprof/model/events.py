@@ -103,11 +103,15 @@ class LocalState:
 
 @dataclass(frozen=True, slots=True)
 class BuildCommand:
-    """What a client's command says: the directory that it builds, the image's names, and the engine's address if any."""
+    """What a client's command says: the directory that it builds, the image's names, and the engine's address if any.
+
+    `started_ns` is when the client was started; 0 is unknown.
+    """
 
     place: LocalState
     tags: tuple[str, ...] = ()
     host: str = ""
+    started_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

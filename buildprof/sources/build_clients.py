@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,12 +17,11 @@ from pathlib import Path
 
 from buildprof.model.events import BuildCommand, LocalState
 
-MAX_PROCESSES = 20_000
-MAX_CLIENTS = 16
+MAX_CLIENTS = 64
 MAX_COMMAND_BYTES = 65_536
 
 _PROC = Path("/proc")
-_HOST = b"DOCKER_HOST="
+_VARIABLES = frozenset({b"DOCKER_HOST", b"DOCKER_BUILDKIT", b"PWD"})
 _NAMES = frozenset({b"docker", b"docker.io"})
 _BUILDS = (("build",), ("image", "build"), ("builder", "build"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -35,24 +35,43 @@ _SWITCHES = frozenset({
 
 
 def build_clients() -> tuple[BuildCommand, ...]:
-    """The `docker build` commands that run now: MAX_CLIENTS at most, none where /proc cannot be read."""
+    """The `docker build` commands of the classic builder that run now.
+
+    None where /proc cannot be read, nor where there are more than MAX_CLIENTS: of some nobody could say that they are all.
+    """
     found: list[BuildCommand] = []
     try:
         own = os.stat("/proc/self/ns/mnt").st_ino  # noqa: PTH116  # a file of the kernel's
-        names = [entry for entry in os.listdir(_PROC) if entry.isdigit()][:MAX_PROCESSES]  # noqa: PTH208  # as above
+        names = [entry for entry in os.listdir(_PROC) if entry.isdigit()]  # noqa: PTH208  # as above
     except OSError:
         return ()
     for name in names:
         process = _PROC / name
-        with suppress(OSError):  # it has ended, or is somebody else's
+        with suppress(OSError, ValueError):  # it has ended, or is somebody else's
             words = _command(process)
-            if words and (process / "ns/mnt").stat().st_ino == own:
-                directory = os.readlink(process / "cwd")  # noqa: PTH115  # text
-                client = client_of(words, directory, process.stat().st_uid)
-                found += [replace(client, host=client.host or _host(process))] if client is not None else []
-        if len(found) >= MAX_CLIENTS:
-            break
-    return tuple(found)
+            if words and (process / "ns/mnt").stat().st_ino == own and (client := _client(process, words)) is not None:
+                found.append(client)
+    return tuple(found) if len(found) <= MAX_CLIENTS else ()
+
+
+def _client(process: Path, words: Sequence[str]) -> BuildCommand | None:
+    environment = _environment(process)
+    if environment.get("DOCKER_BUILDKIT") == "1":
+        return None
+    directory = os.readlink(process / "cwd")  # noqa: PTH115  # text
+    told = environment.get("PWD", "")
+    # Go's Getwd: `..` of a directory that was reached by a link is the link's parent.
+    with suppress(OSError):
+        directory = told if told.startswith("/") and Path(told).samefile(directory) else directory
+    client = client_of(words, directory, process.stat().st_uid)
+    if client is None:
+        return None
+    place = client.place
+    if place.dockerfile_path == f"{place.context_path}/Dockerfile" and not os.path.lexists(place.dockerfile_path):
+        place = replace(place, dockerfile_path=f"{place.context_path}/dockerfile")  # which the classic client takes too
+    place = replace(place, context_path=os.path.realpath(place.context_path))
+    host = client.host or environment.get("DOCKER_HOST", "")
+    return replace(client, place=place, host=host, started_ns=_started_ns(process))
 
 
 def client_of(words: Sequence[str], directory: str, uid: int) -> BuildCommand | None:
@@ -84,11 +103,21 @@ def _command(process: Path) -> list[str]:
         return [os.fsdecode(word) for word in (start + file.read(MAX_COMMAND_BYTES)).rstrip(b"\0").split(b"\0")]
 
 
-def _host(process: Path) -> str:
-    """The value of DOCKER_HOST; nothing else is looked at."""
+def _environment(process: Path) -> dict[str, str]:
+    """What decides about a build's place; nothing else is looked at."""
     with (process / "environ").open("rb") as file:
-        variables = file.read(MAX_COMMAND_BYTES).split(b"\0")
-    return next((os.fsdecode(one[len(_HOST) :]) for one in variables if one.startswith(_HOST)), "")
+        variables = [one.partition(b"=") for one in file.read(MAX_COMMAND_BYTES).split(b"\0")]
+    return {name.decode(): os.fsdecode(value) for name, _, value in variables if name in _VARIABLES}
+
+
+def _started_ns(process: Path) -> int:
+    """When a process was started, up to a hundredth of a second too late (proc_pid_stat(5), `starttime`).
+
+    It has read no directory by then.
+    """
+    fields = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    since_boot_ns = (int(fields[19]) + 1) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + since_boot_ns
 
 
 def _read(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:

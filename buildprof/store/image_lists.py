@@ -113,12 +113,12 @@ def builds_of_same_image(engine: Engine, build: Build, limit: int) -> list[Build
 
 
 def stored_rows(engine: Engine) -> dict[str, int]:
-    """How many builds, steps and analysed images are stored."""
+    """How many builds, steps and analysed images are stored, by what one of them is called."""
     builds, images = schema.builds, schema.images
     statements = {
-        "builds": select(func.count()).select_from(builds),
-        "steps": select(func.coalesce(func.sum(builds.c.steps), 0)),
-        "analysed images": select(func.count()).select_from(images),
+        "build": select(func.count()).select_from(builds),
+        "step": select(func.coalesce(func.sum(builds.c.steps), 0)),
+        "analysed image": select(func.count()).select_from(images),
     }
     with reading(engine) as connection:
         return {name: int(connection.scalar(statement) or 0) for name, statement in statements.items()}

@@ -54,8 +54,33 @@ class ProjectFacts:
         return self.last_duration_seconds / self.median_duration_seconds
 
 
+def targets_by_time(engine: Engine, project: str | None = None) -> list[tuple[str, str]]:
+    """(project, target) of every target that has a stored build: those whose last builds executed longest come first."""
+    builds = schema.builds
+    pairs = _pairs(true() if project is None else builds.c.project == key_text(project))
+    executed = func.sum(builds.c.executed_seconds).filter(builds.c.status != _RUNNING)
+    statement = (
+        _recent(pairs, builds.c.project, builds.c.target)
+        .group_by(builds.c.project, builds.c.target)
+        .order_by(func.coalesce(executed, 0.0).desc(), builds.c.project, builds.c.target)
+    )
+    with reading(engine) as connection:
+        return [(project, target) for project, target in connection.execute(statement)]
+
+
 def list_projects(engine: Engine, project: str | None = None) -> list[ProjectFacts]:
     """Facts of every target that has a stored build, of one project or of all, by project and target."""
+    return _listed(engine, true() if project is None else schema.builds.c.project == key_text(project))
+
+
+def facts_of_targets(engine: Engine, targets: Sequence[tuple[str, str]]) -> list[ProjectFacts]:
+    """Facts of these targets, (project, target), by project and target; those without a stored build are left out."""
+    builds = schema.builds
+    return _listed(engine, tuple_(builds.c.project, builds.c.target).in_(targets))
+
+
+def _pairs(wanted: ColumnElement[bool]) -> CTE:
+    """The targets of these builds: counts, and the time since when a build is recent."""
     builds = schema.builds
     other = builds.alias()
     # The start of the 20th build from the end: what has started since then is recent.
@@ -67,7 +92,7 @@ def list_projects(engine: Engine, project: str | None = None) -> list[ProjectFac
         .limit(1)
         .scalar_subquery()
     )
-    pairs = (
+    return (
         select(
             builds.c.project,
             builds.c.target,
@@ -75,11 +100,29 @@ def list_projects(engine: Engine, project: str | None = None) -> list[ProjectFac
             func.count().filter(builds.c.status == _FAILED).label("failures"),
             func.coalesce(since, _EVER).label("since_ns"),
         )
-        .where(true() if project is None else builds.c.project == key_text(project))
+        .where(wanted)
         .group_by(builds.c.project, builds.c.target)
         .cte("pairs")
     )
-    recent = select(
+
+
+def _recent(pairs: CTE, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Columns of the recent builds of targets, in no order."""
+    builds = schema.builds
+    return select(*columns).join_from(
+        pairs,
+        builds,
+        (builds.c.project == pairs.c.project)
+        & (builds.c.target == pairs.c.target)
+        & (builds.c.started_ns >= pairs.c.since_ns),
+    )
+
+
+def _listed(engine: Engine, wanted: ColumnElement[bool]) -> list[ProjectFacts]:
+    """Facts of the targets of these builds."""
+    builds, pairs = schema.builds, _pairs(wanted)
+    recent = _recent(
+        pairs,
         builds.c.project,
         builds.c.target,
         pairs.c.builds,
@@ -92,12 +135,6 @@ def list_projects(engine: Engine, project: str | None = None) -> list[ProjectFac
         builds.c.executed_seconds,
         builds.c.saved_seconds,
         builds.c.image_size_bytes,
-    ).join_from(
-        pairs,
-        builds,
-        (builds.c.project == pairs.c.project)
-        & (builds.c.target == pairs.c.target)
-        & (builds.c.started_ns >= pairs.c.since_ns),
     )
     by_pair: dict[tuple[str, str], list[Sequence[Any]]] = {}
     with reading(engine) as connection:

@@ -101,6 +101,19 @@ def find_build(engine: Engine, ref: str, *, builder: str | None = None, with_rec
         return with_file_sizes(connection, whole_builds(connection, found, with_recipes=with_recipes)[0])
 
 
+def has_context(engine: Engine, build: Build) -> bool:
+    """Whether a build is stored with its status, and with a directory that it was made of."""
+    builds = schema.builds
+    statement = select(builds.c.key).where(
+        builds.c.ref == key_text(build.ref),
+        builds.c.builder == key_text(build.builder),
+        builds.c.status == build.status.value,
+        builds.c.context != "",
+    )
+    with reading(engine) as connection:
+        return connection.execute(statement).first() is not None
+
+
 def overlapping_builds(engine: Engine, builder: str, started_ns: int, completed_ns: int) -> list[Build]:
     """List the builds of a builder, with steps, that ran at some time between two, oldest first."""
     builds = schema.builds

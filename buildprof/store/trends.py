@@ -122,19 +122,21 @@ def step_runs(engine: Engine, builds: Sequence[BuildPoint], *, most_steps: int) 
     Builds are read from the newest back until they have `most_steps` steps; the newest always is.
     """
     table = schema.steps
-    refs = {one.key: one.ref for one in _newest(builds, most_steps)}
+    chosen = _newest(builds, most_steps)
     columns = (table.c.build_key, table.c.identity, table.c.name, table.c.instruction, table.c.command)
     statement = (
         select(*columns, table.c.stage, table.c.duration_seconds)
-        .where(table.c.build_key.in_(list(refs)), table.c.outcome == Outcome.MISS.value)
+        .where(table.c.build_key.in_([one.key for one in chosen]), table.c.outcome == Outcome.MISS.value)
         .where(table.c.cacheable, table.c.identity != "", table.c.duration_seconds.is_not(None))
         .order_by(table.c.build_key, table.c.ordinal)
     )
+    runs: dict[int, list[StepRun]] = {one.key: [] for one in chosen}
+    refs = {one.key: one.ref for one in chosen}
     with reading(engine) as connection:
-        return [
-            StepRun(identity, clean(f"{instruction} {command}", _NAME_CHARS) or name, stage, seconds, refs[key])
-            for key, identity, name, instruction, command, stage, seconds in connection.execute(statement)
-        ]
+        for key, identity, name, instruction, command, stage, seconds in connection.execute(statement):
+            told = clean(f"{instruction} {command}", _NAME_CHARS) or name
+            runs[key].append(StepRun(identity, told, stage, seconds, refs[key]))
+    return [run for of_build in runs.values() for run in of_build]
 
 
 def steps_of_builds(

@@ -38,7 +38,7 @@ def test_a_layer_that_a_build_does_not_have_is_unknown_there_and_no_zero():
 
 
 def test_a_step_without_bytes_makes_no_layer():
-    assert told(built(("WORKDIR /a", 0), ("RUN b", 3), ("RUN c", None))) == [("RUN b", (3,))]
+    assert told(built(("WORKDIR /a", 0), ("RUN c", None), ("RUN b", 3))) == [("RUN b", (3,))]
 
 
 def test_the_base_image_is_left_out():

@@ -58,14 +58,14 @@ def project(directory: Path, text: str = TWO_STAGES) -> Path:
 
 
 @contextmanager
-def client(directory: Path, *arguments: str, host: str = "") -> Iterator[None]:
+def client(directory: Path, *arguments: str, host: str = "", where: str = ".") -> Iterator[None]:
     """A process that has the command of a docker client; it sleeps."""
     script = directory / "docker"
     script.symlink_to("/bin/sh")
     (directory / "build").write_text("read never\n")
     environment = {"DOCKER_HOST": host} if host else {}
     running = subprocess.Popen(
-        [script, "build", *arguments, "."], cwd=directory, stdin=subprocess.PIPE, env=environment
+        [script, "build", *arguments, where], cwd=directory, stdin=subprocess.PIPE, env=environment
     )
     deadline = time.monotonic() + 30
     while not any(one.place.context_path == str(directory) for one in build_clients()):
@@ -83,11 +83,11 @@ def client(directory: Path, *arguments: str, host: str = "") -> Iterator[None]:
 async def seen(places: ClassicPlaces, build: Build, at_ns: int | None = None) -> None:
     """A first event of the build."""
     await places.look(at_ns or time.time_ns())
-    await places.began([build.ref], at_ns or time.time_ns())
+    await places.began([build.ref])
 
 
 async def test_a_build_is_placed_where_its_client_runs(desk: Desk, build: Build, tmp_path: Path):
-    places, shop = ClassicPlaces(desk, ENGINE, ()), project(tmp_path / "shop")
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
     project(tmp_path / "other", COPIES)
     with client(shop, "-t", "shop:1", "--network=host"), client(tmp_path / "other"):
         await seen(places, build)
@@ -103,7 +103,7 @@ async def test_a_build_is_placed_where_its_client_runs(desk: Desk, build: Build,
 async def test_a_file_that_changes_between_two_builds_is_named(
     desk: Desk, contexts: Contexts, build: Build, tmp_path: Path
 ):
-    places, shop = ClassicPlaces(desk, ENGINE, ()), project(tmp_path / "shop")
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
     found = []
     for number in range(2):
         one = replace(build, ref=f"{build.ref}{number}")
@@ -119,7 +119,7 @@ async def test_a_file_that_changes_between_two_builds_is_named(
 
 
 async def test_of_two_clients_with_one_dockerfile_the_image_s_name_decides(desk: Desk, build: Build, tmp_path: Path):
-    places = ClassicPlaces(desk, ENGINE, ())
+    places = ClassicPlaces(desk, ENGINE)
     one, two = project(tmp_path / "one"), project(tmp_path / "two")
     with client(one, "-t", "else:1"), client(two, "-t", "docker.io/library/shop:1"):
         await seen(places, build)
@@ -127,7 +127,7 @@ async def test_of_two_clients_with_one_dockerfile_the_image_s_name_decides(desk:
 
 
 async def test_where_two_directories_would_do_a_build_is_not_placed(desk: Desk, build: Build, tmp_path: Path):
-    places = ClassicPlaces(desk, ENGINE, ())
+    places = ClassicPlaces(desk, ENGINE)
     one, two = project(tmp_path / "one"), project(tmp_path / "two")
     with client(one, "-t", "shop:1"), client(two, "-t", "shop:1"):
         await seen(places, build)
@@ -135,43 +135,68 @@ async def test_where_two_directories_would_do_a_build_is_not_placed(desk: Desk, 
 
 
 async def test_a_client_of_another_engine_is_not_asked(desk: Desk, build: Build, tmp_path: Path):
-    places = ClassicPlaces(desk, ENGINE, ())
+    places = ClassicPlaces(desk, ENGINE)
     one, two = project(tmp_path / "one"), project(tmp_path / "two")
     with client(one, "-t", "shop:1", host="unix:///run/other.sock"), client(two, "-t", "shop:1", host=ENGINE):
         await seen(places, build)
     assert (await places.placed(build)).project == "two"
 
 
-async def test_a_directory_that_was_built_is_known_when_no_client_is_seen(desk: Desk, build: Build, tmp_path: Path):
-    places, shop = ClassicPlaces(desk, ENGINE, ()), project(tmp_path / "shop")
+async def test_a_build_whose_client_is_not_seen_is_not_placed_though_a_known_dockerfile_fits(
+    desk: Desk, build: Build, tmp_path: Path
+):
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
     with client(shop, "-t", "shop:1"):
         await seen(places, build)
-    await places.placed(build)
-    later = replace(build, ref="later")
-    await seen(places, later)
-    assert (await places.placed(later)).directory == str(shop)
-    (shop / "Dockerfile").write_text(COPIES)
-    changed = replace(build, ref="changed")
-    await seen(places, changed)
-    assert await places.placed(changed) == changed
-
-
-async def test_a_watched_directory_is_known_before_anything_is_built(desk: Desk, build: Build, tmp_path: Path):
-    shop = project(tmp_path / "shop")
-    places = ClassicPlaces(desk, ENGINE, (shop,))
-    await seen(places, build)
     assert (await places.placed(build)).directory == str(shop)
+    hidden = replace(build, ref="hidden", image=Image("sha256:2", ("shop:1",), 1, 1))
+    await seen(places, hidden)
+    assert await places.placed(hidden) == hidden
 
 
-async def test_what_is_told_of_the_past_is_not_placed_by_who_runs_now(desk: Desk, build: Build, tmp_path: Path):
-    places, shop = ClassicPlaces(desk, ENGINE, ()), project(tmp_path / "shop")
+async def test_a_build_that_comes_to_the_image_of_a_placed_one_is_placed_as_that(
+    desk: Desk, build: Build, tmp_path: Path
+):
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
+    with client(shop, "-t", "shop:1"):
+        await seen(places, build)
+    first = await places.placed(build)
+    (shop / "a.txt").write_text("edited since")
+    cached = replace(build, ref="cached")
+    await places.look(time.time_ns())
+    await places.tagged(time.time_ns())
+    again = await places.placed(cached)
+    assert (again.directory, again.snapshot) == (first.directory, first.snapshot)
+
+
+async def test_a_client_that_was_started_later_had_no_part_in_a_build(desk: Desk, build: Build, tmp_path: Path):
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
     with client(shop, "-t", "shop:1"):
         await seen(places, build, time.time_ns() - 3_600_000_000_000)
     assert await places.placed(build) == build
 
 
+async def test_a_tag_that_is_a_build_s_only_event_places_it(desk: Desk, build: Build, tmp_path: Path):
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
+    with client(shop, "-t", "shop:1"):
+        at_ns = time.time_ns()
+        await places.look(at_ns)
+        await places.tagged(at_ns)
+    assert (await places.placed(replace(build, completed_ns=at_ns))).directory == str(shop)
+    later = replace(build, ref="later", completed_ns=at_ns + 1, image=Image("sha256:3", ("shop:1",), 1, 1))
+    assert await places.placed(later) == later
+
+
+async def test_a_link_is_the_directory_that_it_leads_to(desk: Desk, build: Build, tmp_path: Path):
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
+    (tmp_path / "link").symlink_to(shop)
+    with client(shop, "-t", "shop:1", where=str(tmp_path / "link")):
+        await seen(places, build)
+    assert (await places.placed(build)).context == str(shop)
+
+
 async def test_compose_s_names_go_before_those_of_the_directory(desk: Desk, build: Build, tmp_path: Path):
-    places, shop = ClassicPlaces(desk, ENGINE, ()), project(tmp_path / "shop")
+    places, shop = ClassicPlaces(desk, ENGINE), project(tmp_path / "shop")
     one = replace(build, project="market", target="web")
     with client(shop, "-t", "shop:1"):
         await seen(places, one)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from buildprof.model.events import BuildCommand
 from buildprof.sources.build_clients import build_clients, client_of
 
 
@@ -64,20 +67,53 @@ def test_what_builds_no_directory_of_this_machine_names_none(command: str):
     assert client_of(command.split(" "), "/home/me/shop", 1000) is None
 
 
-def test_a_running_client_is_found_with_its_directory(tmp_path: Path):
-    script = tmp_path / "docker"
+@contextmanager
+def running_client(directory: Path, context: str, *, wait: bool = True, **environment: str) -> Iterator[BuildCommand]:
+    """A process that has the command of a docker client; it sleeps."""
+    script = directory / "docker"
     script.symlink_to("/bin/sh")
-    (tmp_path / "build").write_text("sleep 60\n")
-    running = subprocess.Popen([str(script), "build", "shop"], cwd=tmp_path)
+    (directory / "build").write_text("read never\n")
+    running = subprocess.Popen(["./docker", "build", context], cwd=directory, stdin=subprocess.PIPE, env=environment)
     try:
         deadline = time.monotonic() + 30
-        while not (found := [one for one in build_clients() if one.place.context_path == f"{tmp_path}/shop"]):
+        while wait and not (found := _of(directory)):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert found[0].place.dockerfile_path == f"{tmp_path}/shop/Dockerfile"
-        assert found[0].place.owner_uid == os.getuid()
+        yield found[0] if wait else client_of(["docker", "build", "."], "/", 0)
     finally:
-        subprocess.run(["pkill", "-P", str(running.pid)], check=False)
         running.kill()
-        running.wait()
-    assert not [one for one in build_clients() if one.place.context_path == f"{tmp_path}/shop"]
+        running.communicate()
+
+
+def _of(directory: Path) -> list[BuildCommand]:
+    places = {str(directory.resolve()), str(directory.parent)}
+    return [one for one in build_clients() if one.place.context_path in places]
+
+
+def test_a_running_client_is_found_with_its_directory(tmp_path: Path):
+    with running_client(tmp_path, ".", DOCKER_HOST="unix:///run/d.sock") as found:
+        assert found.place.dockerfile_path.lower() == f"{tmp_path}/dockerfile"
+        assert found.place.owner_uid == os.getuid()
+        assert found.host == "unix:///run/d.sock"
+    assert not _of(tmp_path)
+
+
+def test_a_directory_reached_by_a_link_has_the_link_s_parent(tmp_path: Path):
+    (tmp_path / "real/sub").mkdir(parents=True)
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen/link").symlink_to(tmp_path / "real/sub")
+    with running_client(tmp_path / "seen/link", "..", PWD=str(tmp_path / "seen/link")) as found:
+        assert found.place.context_path == f"{tmp_path}/seen"
+        assert abs(found.started_ns - time.time_ns()) < 60e9
+
+
+def test_a_dockerfile_may_be_spelt_small(tmp_path: Path):
+    (tmp_path / "dockerfile").write_text("FROM base\n")
+    with running_client(tmp_path, ".") as found:
+        assert found.place.dockerfile_path == f"{tmp_path}/dockerfile"
+
+
+def test_a_client_of_buildkit_is_none_of_the_classic_builder(tmp_path: Path):
+    with running_client(tmp_path, ".", DOCKER_BUILDKIT="1", wait=False):
+        time.sleep(0.3)
+        assert not [one for one in build_clients() if one.place.context_path == str(tmp_path)]

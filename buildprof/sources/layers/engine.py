@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from buildprof.assembly.history_text import layer_command
+from buildprof.assembly.layer_commands import layer_commands
 from buildprof.assembly.layer_entries import layer_entries
 from buildprof.model.image import ImageLayer
 from buildprof.model.layer_files import LayerFiles
@@ -160,4 +160,7 @@ def _commands(history: object, layers: int) -> list[str]:
         for entry in reversed(entries[:_MAX_ENTRIES])
     ]
     found = layer_entries(made, layers)
-    return [layer_command(made[index][0])[:_MAX_COMMAND_CHARS] for index in found] if found else [""] * layers
+    if not found:
+        return [""] * layers
+    history = [text for text, _ in made]
+    return [one[:_MAX_COMMAND_CHARS] for one in layer_commands([history[index] for index in found], history)]

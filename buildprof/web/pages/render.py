@@ -55,7 +55,7 @@ def _environment() -> Environment:
 
 def _shown(value: object) -> object:
     """What an expression of a template becomes: text without control characters, a dash for what is not known."""
-    if isinstance(value, Markup):
+    if isinstance(value, Markup | paths.Address):
         return value
     if value is None:
         return NOT_KNOWN

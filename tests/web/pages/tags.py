@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 
@@ -49,3 +50,9 @@ HOSTILE = (
     "é" * 3000,
 )
 """Names that somebody gave a project, a target, a step."""
+
+
+def repeated_ids(html: str) -> list[str]:
+    """Ids that more than one element has: none may, since the script of the pages tells elements by them."""
+    ids = re.findall(r'\sid="([^"]*)"', html)
+    return sorted({one for one in ids if ids.count(one) > 1})

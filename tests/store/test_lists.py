@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from buildprof.model.build import Status
+from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
+from buildprof.store.lists import TREND, lost_seconds, project_names, recent_durations
+from buildprof.store.writer import Writer
+from tests.store.samples import SECOND, T0, make_build
+
+
+def save(writer: Writer, ref: str, at: int = 0, seconds: float = 10, lost: float = 0, **changes) -> None:
+    started_ns = T0 + at * 100 * SECOND
+    fields = {"started_ns": started_ns, "completed_ns": started_ns + int(seconds * SECOND), **changes}
+    build = make_build(ref, **fields)
+    misses = tuple(
+        Miss("a", Finding(cause, Confidence.CERTAIN, {}), (), "", lost, (), lost)
+        for cause in (Cause.EVICTED, Cause.NO_CACHE)
+    )
+    told = Explanation(ref, build.project, build.target, None, misses, 2 * lost)
+    writer.save_build(build, scope="agent", explanation=told if lost else None)
+
+
+def test_durations_are_of_the_last_completed_builds_oldest_first(engine: Engine, writer: Writer) -> None:
+    for at in range(TREND + 3):
+        save(writer, f"r{at}", at, seconds=at + 1)
+    save(writer, "failed", 90, status=Status.FAILED)
+    save(writer, "unknown", 91, seconds=0)
+    save(writer, "other", 92, target="api", seconds=0.5)
+    found = recent_durations(engine, [("shop", "web"), ("shop", "api"), ("shop", "web"), ("shop", "none")])
+    assert found == {
+        ("shop", "web"): [float(at + 1) for at in range(3, TREND + 3)],
+        ("shop", "api"): [0.5],
+        ("shop", "none"): [],
+    }
+
+
+def test_what_each_build_lost_is_added_up(engine: Engine, writer: Writer) -> None:
+    save(writer, "one", lost=2.5)
+    save(writer, "one", builder="remote", lost=1.0)
+    save(writer, "two", 1)
+    builds = [make_build("one"), make_build("one", builder="remote"), make_build("two")]
+    assert lost_seconds(engine, builds) == {
+        ("default", "one"): pytest.approx(5.0),
+        ("remote", "one"): pytest.approx(2.0),
+    }
+    assert lost_seconds(engine, []) == {}
+
+
+def test_names_of_projects_come_once_and_in_order(engine: Engine, writer: Writer) -> None:
+    for number, project in enumerate(("shop", "blog", "shop", "api")):
+        save(writer, f"r{number}", number, project=project)
+    assert project_names(engine, 9) == ["api", "blog", "shop"]
+    assert project_names(engine, 2) == ["api", "blog"]
