@@ -170,22 +170,23 @@ def regression(build: Build) -> Regression:
 
 
 def large_build(build: Build) -> Build:
-    """A build of 300 steps in stages of ten."""
+    """A build of 300 steps in stages of ten, each of which begins when the one before has ended."""
     steps: list[Step] = []
+    at_ns = build.started_ns
     for number in range(LARGE_STEPS):
         one = build.steps[number % len(build.steps)]
-        # The last stages follow one another; an image has 127 layers at most.
-        follows = number % 10 or number > LARGE_STEPS - 120
-        inputs = (steps[-1].id,) if steps and follows else ()
+        inputs = (steps[-1].id,) if steps else ()
         stage, place = f"stage-{number // 10}", number % 10 + 1
         name = f"[{stage} {place}/10] {one.instruction} {one.command}"
         made = {"id": digest(build.ref, number), "inputs": inputs, "stage": stage, "name": name, "position": place}
-        steps.append(replace(one, of=10, lines=(number + 1, number + 1), **made))
+        ended_ns = at_ns + round((one.duration_seconds or 0.0) * 1e9)
+        lines = number + 1, number + 1
+        steps.append(replace(one, of=10, lines=lines, started_ns=at_ns, completed_ns=ended_ns, **made))
+        at_ns = ended_ns
     text = "\n".join(f"{step.instruction} {step.command}" for step in steps)
     summary = replace(build.summary, steps=LARGE_STEPS)
-    return replace(
-        build, steps=tuple(steps), dockerfile_text=text, dockerfile_digest=digest(text), ref="large", summary=summary
-    )
+    written = {"dockerfile_text": text, "dockerfile_digest": digest(text)}
+    return replace(build, ref="large", steps=tuple(steps), completed_ns=at_ns, summary=summary, **written)
 
 
 def pages(middle: Build, last: Build, before: Build) -> Iterator[tuple[str, str]]:

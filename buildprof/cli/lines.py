@@ -75,10 +75,11 @@ def wrap(text: str, width: int, most: int) -> list[str]:
     """Words of clean text in at most `most` lines of `width` columns; the last line is cut short."""
     lines: list[str] = []
     rest = text
-    while rest and len(lines) < most - 1 and cell_len(rest) > width:
-        head = set_cell_size(rest, width + 1)
+    near = 4 * width + 4  # more than a line takes; to measure all of a long text for each of its lines takes hours
+    while rest and len(lines) < most - 1 and cell_len(rest[:near]) > width:
+        head = set_cell_size(rest[:near], width + 1)
         at = head.rfind(" ", width // 3)
-        at = at if at > 0 else len(set_cell_size(rest, width).rstrip())
+        at = at if at > 0 else len(set_cell_size(rest[:near], width).rstrip())
         lines.append(rest[:at].rstrip())
         rest = rest[at:].lstrip()
     return [*lines, cut(rest, width)] if rest else lines

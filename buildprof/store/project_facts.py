@@ -8,7 +8,7 @@ from operator import itemgetter
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, func, select, true
+from sqlalchemy import CTE, ColumnElement, Engine, Select, Text, column, func, select, true, values
 
 from buildprof.model.build import UNKNOWN_PROJECT, Status
 from buildprof.store import schema
@@ -75,8 +75,16 @@ def list_projects(engine: Engine, project: str | None = None) -> list[ProjectFac
 
 def facts_of_targets(engine: Engine, targets: Sequence[tuple[str, str]]) -> list[ProjectFacts]:
     """Facts of these targets, (project, target), by project and target; those without a stored build are left out."""
-    builds = schema.builds
-    return _listed(engine, tuple_(builds.c.project, builds.c.target).in_(targets))
+    if not targets:
+        return []
+    builds, wanted = schema.builds, these_targets(targets)
+    return _listed(engine, (builds.c.project == wanted.c.project) & (builds.c.target == wanted.c.target))
+
+
+def these_targets(targets: Sequence[tuple[str, str]]) -> CTE:
+    """A table of these targets, one or more, to be joined: for a list of pairs SQLite would walk through all builds."""
+    columns = column("project", Text), column("target", Text)
+    return values(*columns, name="listed").data(list(dict.fromkeys(targets))).cte("wanted")
 
 
 def _pairs(wanted: ColumnElement[bool]) -> CTE:

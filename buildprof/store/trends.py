@@ -18,6 +18,7 @@ from buildprof.model.step import Kind, Layer, Outcome, Step
 from buildprof.model.text import clean
 from buildprof.store import schema
 from buildprof.store.connect import reading
+from buildprof.store.project_facts import these_targets
 from buildprof.store.rows import key_text, load_inputs
 
 _EVER = -(2**63)
@@ -102,15 +103,19 @@ def lost_by_build(engine: Engine, builds: Sequence[BuildPoint]) -> dict[int, dic
     return found
 
 
-def lost_by_target(engine: Engine, since_ns: int) -> dict[tuple[str, str], float]:
-    """Seconds lost by builds that began since a time, by project and target; those that lost none are left out."""
-    table, builds = schema.losses, schema.builds
-    # By the builds, whose starts are in an index: of all projects at once there is none of the losses.
-    lately = select(builds.c.key).where(builds.c.started_ns >= since_ns)
+def lost_by_target(
+    engine: Engine, targets: Sequence[tuple[str, str]], since_ns: int
+) -> dict[tuple[str, str], float]:
+    """Seconds lost by the builds of targets, (project, target), that began since a time; those that lost none are left out."""
+    if not targets:
+        return {}
+    table, builds, wanted = schema.losses, schema.builds, these_targets(targets)
     statement = (
-        select(table.c.project, table.c.target, func.sum(table.c.seconds))
-        .where(table.c.build_key.in_(lately))
-        .group_by(table.c.project, table.c.target)
+        select(builds.c.project, builds.c.target, func.sum(table.c.seconds))
+        .join_from(builds, table, table.c.build_key == builds.c.key)
+        .where(builds.c.project == wanted.c.project, builds.c.target == wanted.c.target)
+        .where(builds.c.started_ns >= since_ns)
+        .group_by(builds.c.project, builds.c.target)
     )
     with reading(engine) as connection:
         return {(project, target): float(seconds) for project, target, seconds in connection.execute(statement)}

@@ -14,7 +14,7 @@ from tests.browser.scenes import Scenes, perform
 from tests.engines.engine import Engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. Root has no sandbox to give it; it sees nothing but our own pages."""
     chromium = shutil.which("chromium")
@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scenes(shared_engine: Callable[[str], Engine], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
     """Builds of two projects, and the agent that saw them."""
     engine = shared_engine("forky")

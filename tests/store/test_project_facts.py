@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from buildprof.model.build import UNKNOWN_PROJECT, Image, Status, Summary
-from buildprof.store.project_facts import list_projects
+from buildprof.store.project_facts import facts_of_targets, list_projects, targets_by_time
 from buildprof.store.writer import Writer
 from tests.store.samples import SECOND, T0, make_build
 
@@ -77,5 +77,31 @@ def test_builds_that_could_not_be_placed_are_not_compared(engine: Engine, writer
     assert (facts.median_duration_seconds, facts.trend, facts.previous_image_size_bytes) == (None, None, None)
 
 
+def test_the_target_whose_last_builds_executed_longest_comes_first(engine: Engine, writer: Writer) -> None:
+    for number in range(25):  # the first five, which took very long, are not recent
+        summary = Summary(executed_seconds=1.0 if number >= 5 else 1000.0)
+        writer.save_build(make_build(f"a{number}", started_ns=T0 + number * SECOND, summary=summary), scope="agent")
+    for ref, target, seconds in (("b", "api", 50.0), ("c", "none", None), ("d", "also", None)):
+        writer.save_build(make_build(ref, target=target, summary=Summary(executed_seconds=seconds)), scope="agent")
+    running = Summary(executed_seconds=500.0)
+    writer.save_build(
+        make_build("now", project="blog", completed_ns=None, status=Status.RUNNING, summary=running), scope="agent"
+    )
+    expected = [("shop", "api"), ("shop", "web"), ("blog", "web"), ("shop", "also"), ("shop", "none")]
+    assert targets_by_time(engine) == expected
+    assert targets_by_time(engine, "blog") == [("blog", "web")]
+    order = sorted(list_projects(engine), key=lambda one: (-(one.executed_seconds or 0.0), one.project, one.target))
+    assert [(one.project, one.target) for one in order] == expected
+
+
+def test_facts_of_some_targets_are_those_of_the_list(engine: Engine, writer: Writer) -> None:
+    for ref, target in (("a", "web"), ("b", "api"), ("c", "other")):
+        writer.save_build(make_build(ref, target=target), scope="agent")
+    wanted = [("shop", "web"), ("shop", "api"), ("shop", "none")]
+    assert facts_of_targets(engine, wanted) == [one for one in list_projects(engine) if one.target != "other"]
+
+
 def test_an_empty_store_has_no_projects(engine: Engine) -> None:
     assert list_projects(engine) == []
+    assert targets_by_time(engine) == []
+    assert facts_of_targets(engine, []) == []

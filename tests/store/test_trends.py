@@ -87,7 +87,10 @@ def test_what_each_target_lost_is_of_builds_since_a_time(engine: Engine, writer:
     save(writer, "new", 5, ((Cause.EVICTED, 2.0), (Cause.NO_CACHE, 1.0)))
     save(writer, "api", 6, ((Cause.NO_CACHE, 7.0),), target="api")
     save(writer, "blog", 6, project="blog")
-    assert lost_by_target(engine, T0 + 60 * SECOND) == {("shop", "web"): 3.0, ("shop", "api"): 7.0}
+    targets = [("shop", "web"), ("shop", "api"), ("blog", "web"), ("blog", "none")]
+    assert lost_by_target(engine, targets, T0 + 60 * SECOND) == {("shop", "web"): 3.0, ("shop", "api"): 7.0}
+    assert lost_by_target(engine, targets[:1], T0) == {("shop", "web"): 103.0}
+    assert lost_by_target(engine, [], T0) == {}
 
 
 def test_runs_are_those_of_steps_that_a_build_executed_oldest_build_first(engine: Engine, writer: Writer) -> None:

@@ -13,7 +13,7 @@ from buildprof.analysis.regression_words import worse_builds, worse_figures
 from buildprof.model.regression import Regression
 from buildprof.store.baselines import active_regressions
 from buildprof.store.lists import project_names
-from buildprof.store.project_facts import ProjectFacts, list_projects
+from buildprof.store.project_facts import ProjectFacts, facts_of_targets, targets_by_time
 from buildprof.store.trends import lost_by_target
 from buildprof.web.api import parse_filter
 from buildprof.web.pages.paths import address
@@ -71,10 +71,11 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
     since = given.get("since", DEFAULT_SINCE)
     wanted = parse_filter({**given, "since": since}, [*given])
     now_ns = time.time_ns()
-    projects = sorted(list_projects(store, wanted.project), key=lambda one: -(one.executed_seconds or 0.0))
-    lost = lost_by_target(store, wanted.since_ns or 0)
+    targets = targets_by_time(store, wanted.project)
+    shown = targets[first : first + PAGE_TARGETS]
+    facts = {(one.project, one.target): one for one in facts_of_targets(store, shown)}
+    lost = lost_by_target(store, shown, wanted.since_ns or 0)
     regressed = active_regressions(store, wanted.project)
-    shown = projects[first : first + PAGE_TARGETS]
     after = first + PAGE_TARGETS
     values = {
         "title": "Projects",
@@ -82,14 +83,14 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
         "version": version,
         "live": "all" if first == 0 else "",
         "now_ns": now_ns,
-        "rows": [_row(one, lost, regressed) for one in shown],
-        "targets": len(projects),
-        "worse": [worse for one in projects for worse in worse_of(one.project, one.target, regressed)][:MAX_WORSE],
+        "rows": [_row(facts[one], lost, regressed) for one in shown if one in facts],
+        "targets": len(targets),
+        "worse": [worse for one in targets for worse in worse_of(*one, regressed)][:MAX_WORSE],
         "given": {"project": given.get("project", ""), "since": since},
         "is_filtered": "project" in given,
-        "projects": project_names(store, MAX_PROJECTS) if wanted.project else _names_of(projects),
+        "projects": project_names(store, MAX_PROJECTS) if wanted.project else _names_of(targets),
         "since": SINCE,
-        "next": address("/projects", **given, **{"from": after}) if after < len(projects) else "",
+        "next": address("/projects", **given, **{"from": after}) if after < len(targets) else "",
         "first": address("/projects", **given) if first else "",
     }
     return render("projects.html", values)
@@ -141,8 +142,8 @@ def _row(
     )
 
 
-def _names_of(projects: Sequence[ProjectFacts]) -> list[str]:
-    return sorted({one.project for one in projects})[:MAX_PROJECTS]
+def _names_of(targets: Sequence[tuple[str, str]]) -> list[str]:
+    return sorted({project for project, _ in targets})[:MAX_PROJECTS]
 
 
 def _first(text: str) -> int:
