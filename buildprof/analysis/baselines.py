@@ -117,7 +117,8 @@ class _Watch:
             return Standing(None, since)
         sign = self._rule.sign
         places = tuple(one.place for one in self._usual.good)
-        return Standing(Baseline(sign * median, sign * threshold, len(places)), since, places[-LEVEL_BUILDS:])
+        shown = max(sign * threshold, 0.0)  # no signal is below 0
+        return Standing(Baseline(sign * median, shown, len(places)), since, places[-LEVEL_BUILDS:])
 
     def see(self, place: int, at_ns: int, figure: float) -> None:
         one = self._judged(place, at_ns, self._rule.sign * figure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -17,7 +17,7 @@ from buildprof.store.images import image_of
 from buildprof.web.pages.drawing import Bar, Part
 from buildprof.web.pages.waterfall import row_id
 
-MAX_NAME = 160
+MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def layers(store: Engine, build: Build) -> Layers:
 
 def _of_analysis(document: Document, build: Build) -> list[LayerRow]:
     steps = {step.id: step for step in build.steps}
-    sizes = [layer["size_bytes"] for layer in document["layers"]]
+    most = _largest(layer["size_bytes"] for layer in document["layers"])
     rows = []
     for layer in document["layers"]:
         # The step may be one of an earlier build with the same layer: that has another id here.
@@ -66,7 +66,7 @@ def _of_analysis(document: Document, build: Build) -> list[LayerRow]:
                 size_bytes=layer["size_bytes"],
                 wasted_bytes=layer["wasted_bytes"],
                 is_base=layer["base"],
-                bar=_bar(layer["size_bytes"], sizes, is_base=layer["base"]),
+                bar=_bar(layer["size_bytes"], most, is_base=layer["base"]),
             )
         )
     return rows
@@ -74,16 +74,18 @@ def _of_analysis(document: Document, build: Build) -> list[LayerRow]:
 
 def _of_steps(steps: Sequence[Step]) -> list[LayerRow]:
     sizes = [step.layer.size_bytes if step.layer else None for step in steps]
+    most = _largest(sizes)
     return [
-        LayerRow(
-            number, step_name(step, MAX_NAME), row_id(step.id), size, None, False, _bar(size, sizes, is_base=False)
-        )
+        LayerRow(number, step_name(step, MAX_NAME), row_id(step.id), size, None, False, _bar(size, most, is_base=False))
         for number, (step, size) in enumerate(zip(steps, sizes, strict=True), 1)
     ]
 
 
-def _bar(size: int | None, sizes: Sequence[int | None], *, is_base: bool) -> Bar | None:
-    most = max((one for one in sizes if one), default=0)
+def _largest(sizes: Iterable[int | None]) -> int:
+    return max((one for one in sizes if one), default=0)
+
+
+def _bar(size: int | None, most: int, *, is_base: bool) -> Bar | None:
     if size is None or size < 0 or not most:
         return None
     return Bar((Part(0.0, round(max(100 * size / most, 0.15), 2), "base" if is_base else "layer"),), human_size(size))

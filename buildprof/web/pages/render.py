@@ -18,6 +18,12 @@ MAX_SHOWN = 500
 NOT_KNOWN = "–"  # noqa: RUF001  # a dash, as one writes for "none"
 
 
+class Cleaned(str):
+    """Text that is clean, and as long as its template wants it."""
+
+    __slots__ = ()
+
+
 def render(template: str, values: Mapping[str, object]) -> bytes:
     """A page, in UTF-8. `values` are the template's names; a name that is missing is an error."""
     return _environment().get_template(template).render(values).encode("utf-8", "replace")
@@ -35,7 +41,7 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     environment.filters |= {
-        "at_most": clean,
+        "at_most": at_most,
         "duration": duration,
         "size": size,
         "change": change,
@@ -55,11 +61,19 @@ def _environment() -> Environment:
 
 def _shown(value: object) -> object:
     """What an expression of a template becomes: text without control characters, a dash for what is not known."""
-    if isinstance(value, Markup | paths.Address):
+    if isinstance(value, Markup | paths.Address | Cleaned):
         return value
     if value is None:
         return NOT_KNOWN
-    return clean(value, MAX_SHOWN) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    is_plain = len(value) <= MAX_SHOWN and value.isascii() and value.isprintable()
+    return value if is_plain else clean(value, MAX_SHOWN)
+
+
+def at_most(value: object, limit: int) -> Cleaned:
+    """Text of so many characters, of which there may be more than MAX_SHOWN."""
+    return Cleaned(clean(value, limit))
 
 
 def duration(seconds: float | None) -> str | None:

@@ -17,7 +17,7 @@ ROW_PIXELS = 26
 LEAST_WIDTH = 0.15
 """Of a bar, in per cent: about a pixel."""
 
-MAX_LABEL = 110
+MAX_LABEL = 80
 MAX_INPUTS = 20
 
 WORDS = {"none": "", "canceled": "canceled", "running": "runs", "waiting": "waits"}
@@ -93,7 +93,7 @@ def why_id(step_id: str) -> str:
 
 
 def _short(step_id: str) -> str:
-    return blake2s(step_id.encode("utf-8", "replace"), digest_size=5).hexdigest()
+    return blake2s(step_id.encode("utf-8", "replace"), digest_size=4).hexdigest()
 
 
 def state_word(state: str, *, is_root: bool) -> str:
