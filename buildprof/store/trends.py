@@ -103,9 +103,7 @@ def lost_by_build(engine: Engine, builds: Sequence[BuildPoint]) -> dict[int, dic
     return found
 
 
-def lost_by_target(
-    engine: Engine, targets: Sequence[tuple[str, str]], since_ns: int
-) -> dict[tuple[str, str], float]:
+def lost_by_target(engine: Engine, targets: Sequence[tuple[str, str]], since_ns: int) -> dict[tuple[str, str], float]:
     """Seconds lost by the builds of targets, (project, target), that began since a time; those that lost none are left out."""
     if not targets:
         return {}

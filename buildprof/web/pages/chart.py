@@ -184,11 +184,12 @@ def _bars(slots: Sequence[Slot], series: Sequence[Series], unit: Unit, height: H
         for number, one in enumerate(series):
             if value := one.values[place]:
                 upper = height(total + value)
-                shapes.append(Shape(upper, round(height(total) - upper, 1), f"s{number}"))
+                if tall := round(height(total) - upper, 1):  # else it is too little to be seen
+                    shapes.append(Shape(upper, tall, f"s{number}"))
                 told.append(f"{one.name} {figure_text(value, unit)}")
                 total += value
-        if shapes:
-            whole = [figure_text(total, unit)] if len(shapes) > 1 else []
+        if told:
+            whole = [figure_text(total, unit)] if len(told) > 1 else []
             yield _column(place, len(slots), slot, f"{slot.name}: {', '.join([*whole, *told])}", tuple(shapes))
 
 
@@ -210,14 +211,18 @@ def _lines(one: Series, height: Height) -> Iterator[str]:
         yield " ".join(line)
 
 
-def _levels(levels: Sequence[Level], height: Height) -> Iterator[Placed]:
-    """Each level with its words: above the line of the upper one, below that of the lower, so that they never meet."""
-    placed = sorted((height(level.value), level) for level in levels) if len(levels) > 1 else []
-    upper = placed[0][1] if placed else None
-    for level in levels:
-        y = height(level.value)
-        is_above = upper is None or level is upper
-        yield Placed(y, y - 3 if is_above and y > _TEXT else y + _TEXT - 1, level.kind, level.text)
+def _levels(levels: Sequence[Level], height: Height) -> list[Placed]:
+    """Each level with its words: above the line of the highest, below that of another, where neither others nor dates are."""
+    from_above = sorted(range(len(levels)), key=lambda place: height(levels[place].value))
+    placed: dict[int, Placed] = {}
+    lowest = BOTTOM - 3.0
+    for place in reversed(from_above):
+        level, y = levels[place], height(levels[place].value)
+        is_above = place == from_above[0] and y > _TEXT
+        text_y = min(y - 3 if is_above else y + _TEXT - 1, lowest)
+        lowest = text_y - _TEXT
+        placed[place] = Placed(y, round(text_y, 1), level.kind, level.text)
+    return [placed[place] for place in range(len(levels))]
 
 
 def _marks(marks: Sequence[Mark], slots: Sequence[Slot]) -> Iterator[Placed]:

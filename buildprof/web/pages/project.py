@@ -37,7 +37,7 @@ CHART_BUILDS = 80
 STEPS_READ = 10_000
 """Steps that times are taken of, about: builds of many steps count back less far."""
 
-LAYER_BUILDS, LAYER_STEPS, LAYERS_SHOWN = 40, 1_500, 5
+LAYER_BUILDS, LAYER_STEPS, LAYERS_SHOWN = 40, 800, 5
 CAUSES_SHOWN = 5
 SLOW_STEPS, FILES_SHOWN, MAX_LOSSES = 15, 15, 1_000
 ROWS_SHOWN = 50

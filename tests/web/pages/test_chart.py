@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -124,6 +125,22 @@ def test_levels_are_in_the_picture_and_their_words_do_not_meet():
     median, threshold = found.levels
     assert TOP <= threshold.at <= median.at <= BOTTOM
     assert median.text_y - threshold.text_y >= 11
+
+
+def test_words_of_levels_at_the_bottom_stay_above_the_dates_and_do_not_meet():
+    levels = [Level(0.4, "median", "usual 40 %"), Level(0.0, "threshold", "worse beyond 0 %")]
+    for at in (0.4, 0.02):
+        median, threshold = drawn([0.5], unit=Unit.SHARE, levels=[replace(levels[0], value=at), levels[1]]).levels
+        assert threshold.text_y < BOTTOM
+        assert threshold.text_y - median.text_y >= 11
+
+
+def test_what_is_too_little_to_be_seen_is_told_and_not_drawn():
+    both = [Series("files changed", [1000.0, 0.001]), Series("cache removed", [0.001, None])]
+    large, little = chart("id", "Lost", Unit.SECONDS, slots(2), both, is_stacked=True).columns
+    assert [shape.kind for shape in large.shapes] == ["s0"]
+    assert large.text.endswith("files changed 16 m 40 s, cache removed 1 ms")
+    assert (little.shapes, little.text) == ((), "ref1: files changed 1 ms")
 
 
 def test_where_something_began_is_marked_and_leads_to_its_build():

@@ -186,6 +186,8 @@ async def test_only_so_many_builds_are_drawn_and_it_is_said(site):
     assert f"The last {CHART_BUILDS} builds" in text(html)
     assert len(points(html, "duration")) == CHART_BUILDS
     assert points(html, "duration")[0][0] == "/builds/b5"
+    (line,) = re.findall(r'<polyline points="([^"]*)"', chart(html, "duration"))
+    assert len(re.findall(r"[\d.]+,[\d.]+(?: |$)", line)) == CHART_BUILDS
 
 
 async def test_where_no_build_ended_in_a_time_it_leads_to_the_last_ones(site):
