@@ -12,7 +12,6 @@ from typing import Any
 
 from buildprof.analysis.build_words import build_label
 from buildprof.analysis.compare import step_size_bytes
-from buildprof.analysis.misses import root_misses
 from buildprof.analysis.sentences import miss_sentence
 from buildprof.analysis.step_words import step_name, step_place
 from buildprof.analysis.waterfall import Row, waterfall
@@ -33,7 +32,6 @@ def trace_document(build: Build, explanation: Explanation | None, now_ns: int) -
     """
     misses = {miss.step_id: miss for miss in explanation.misses} if explanation else {}
     caused_by = {step_id: miss for miss in misses.values() for step_id in miss.collateral}
-    roots = root_misses(build.steps)
     name = f"{build_label(build)} {clean(build.ref, 100)}"
     events = [_metadata("process_name", 0, name=name)]
     thread = 0
@@ -46,7 +44,7 @@ def trace_document(build: Build, explanation: Explanation | None, now_ns: int) -
             events.append(_metadata("thread_sort_index", thread, sort_index=thread))
             for row in together:
                 why = misses.get(row.step.id) or caused_by.get(row.step.id)
-                event = _event(row, build, thread, is_root=row.step.id in roots)
+                event = _event(row, build, thread)
                 events.append({**event, "args": {**event["args"], **_why(why, row, build)}})
     return {
         "traceEvents": events,
@@ -66,7 +64,7 @@ def _metadata(kind: str, thread: int, **arguments: Any) -> Document:
     return {"ph": "M", "pid": PROCESS, "tid": thread, "name": kind, "args": arguments}
 
 
-def _event(row: Row, build: Build, thread: int, *, is_root: bool) -> Document:
+def _event(row: Row, build: Build, thread: int) -> Document:
     step = row.step
     start_ns, end_ns = _times(row)
     arguments = {
@@ -77,7 +75,7 @@ def _event(row: Row, build: Build, thread: int, *, is_root: bool) -> Document:
         "saved_seconds": rounded_seconds(step.saved_seconds),
         "slack_seconds": rounded_seconds(step.slack_seconds),
         "on_critical_path": step.on_critical_path or None,
-        "root_miss": is_root or None,
+        "root_miss": row.is_root or None,
         "stage": clean(step.stage, 100),
         "place": step_place(step).strip(),
         "platform": clean(step.platform, 100),

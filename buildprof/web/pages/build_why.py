@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from buildprof.analysis.advice import advice
 from buildprof.analysis.evidence import Shown, shown_evidence
 from buildprof.analysis.sentences import (
-    CAUSE_NAMES,
     first_build_sentence,
     followed,
     how_known,
@@ -38,7 +37,6 @@ class MissView:
     """One root miss in sentences, "" for those that have nothing to say."""
 
     id: str
-    cause: str
     step: StepLink | None
     sentence: str
     others: str
@@ -81,7 +79,6 @@ def _miss(miss: Miss, build: Build, links: dict[str, StepLink]) -> MissView:
     other = miss.finding.evidence.get("ref")
     return MissView(
         id=why_id(miss.step_id),
-        cause=CAUSE_NAMES[miss.finding.cause],
         step=links.get(miss.step_id),
         sentence=miss_sentence(miss, build),
         others=others(miss, build),

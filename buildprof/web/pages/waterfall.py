@@ -20,7 +20,7 @@ LEAST_WIDTH = 0.15
 MAX_LABEL = 80
 MAX_INPUTS = 20
 
-WORDS = {"none": "", "canceled": "canceled", "running": "runs", "waiting": "waits"}
+WORDS = {"none": "", "running": "runs", "waiting": "waits"}
 """What states are called that are not called by their own name."""
 
 
@@ -157,7 +157,7 @@ def bar_text(row: Row) -> str:
     """What a bar says on hover, and to who cannot see it."""
     step = row.step
     if row.seconds is None:
-        return "did not run"
+        return "did not run" if step.started_ns is None else "began, but nobody knows how long it took"
     verb = {"none": "took", "running": "runs for"}.get(row.state, row.state)
     parts = [f"{verb} {said_duration(row.seconds)}"]
     if row.is_critical:

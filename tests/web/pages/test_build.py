@@ -9,7 +9,8 @@ from itertools import chain
 
 import pytest
 
-from buildprof.model.build import Build, Image
+from buildprof.model.build import Build, BuildError, Engine, Image, Options, Status, Vcs
+from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
 from buildprof.model.step import Outcome
 from tests.cli import sample_builds, sample_explanations
 from tests.cli.sample_builds import build, linked, step
@@ -150,6 +151,58 @@ async def test_no_name_adds_an_element_or_an_attribute(site, hostile):
     assert tags(html) == tags(plain)
     assert len(html) < 60_000
     assert not set(html) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_what_a_build_failed_of_missed_and_was_asked_adds_no_element_either(site, hostile):
+    def sample(name: str, ref: str) -> tuple[Build, Explanation]:
+        steps = linked(
+            step("FROM node", begin=0, end=0.1, place=("a", 1, 3)),
+            step(f"COPY {name}", Outcome.MISS, 0.1, 1, place=("a", 2, 3), platform="x"),
+            step(f"RUN {name}", Outcome.FAILED, 1, 3, place=("a", 3, 3), error=f"e{name}", platform=f"y{name}"),
+        )
+        one = build(
+            steps, ref=ref, status=Status.FAILED, group=f"g{name}", engine=Engine(f"n{name}", f"v{name}"), platforms=(f"l{name}",),
+            error=BuildError(f"m{name}", steps[2].id, tuple(f"{at}{name}" for at in range(15))),
+            vcs=Vcs(f"https://{name}", f"r{name}"),
+            options=Options(build_args={f"A{name}": f"v{name}", "B": None}, cache_from=(f"f{name}",), cache_to=(f"t{name}",)),
+        )  # fmt: skip
+        evidence = {
+            "changed": [f"c{name}"] * 9,
+            "added": [f"a{name}"],
+            "before": f"b{name}",
+            "after": f"a{name}",
+            "bytes": 5,
+        }
+        finding = Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, evidence)
+        miss = Miss(steps[1].id, finding, (), f"x{name}", 1.0, (steps[2].id,), 1.0)
+        return one, Explanation(ref, one.project, one.target, f"o{name}", (miss,), 1.0)
+
+    plain = await page(site, save(site, *sample("x", "plain")))
+    html = await page(site, save(site, *sample(hostile, "hostile")))
+    assert tags(html) == tags(plain)
+    assert len(html) < 100_000
+    assert not set(html) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+@pytest.mark.parametrize("hostile", HOSTILE[:5])
+async def test_evidence_of_any_cause_adds_no_element(site, cause, hostile):
+    def sample(name: str, ref: str) -> tuple[Build, Explanation]:
+        steps = linked(
+            step("FROM node", begin=0, end=0.1, place=("a", 1, 2)),
+            step("RUN x", Outcome.MISS, 0.1, 1, place=("a", 2, 2)),
+        )
+        evidence = {
+            "before": f"b{name}", "after": f"a{name}", "image": f"i{name}", "names": [f"n{name}"], "url": f"u{name}",
+            "option": f"o{name}", "by": f"b{name}", "builder": f"b{name}", "ref": f"r{name}", "checked": [f"c{name}"],
+            "changed": [f"f{name}"], "lost_at": [f"l{name}", f"l{name}"],
+        }  # fmt: skip
+        miss = Miss(steps[1].id, Finding(cause, Confidence.CERTAIN, evidence), (), "", 1.0, (), 1.0)
+        return build(steps, ref=ref), Explanation(ref, "shop", "web", "before", (miss,), 1.0)
+
+    plain = await page(site, save(site, *sample("x", "plain")))
+    assert tags(await page(site, save(site, *sample(hostile, "hostile")))) == tags(plain)
 
 
 async def test_a_build_of_nothing_but_hostile_megabytes_has_a_page(site):

@@ -66,3 +66,41 @@ async def test_no_name_adds_an_element_or_an_attribute(site, hostile):
 async def test_the_same_build_twice_is_no_difference(site):
     site.save(shop())
     assert (await site.client.get(f"/compare/{shop().ref}/{shop().ref}")).status_code == 200
+
+
+async def test_the_earlier_build_is_shown_first_whichever_was_named_first(site):
+    site.save(a_build("early"))
+    site.save(a_build("late", minutes=5))
+    straight, swapped = await page(site, "early", "late"), await page(site, "late", "early")
+    assert "The later build was named first" in text(swapped)
+    assert "The later build was named first" not in text(straight)
+    for html in (straight, swapped):
+        assert html.index("/builds/early") < html.index("/builds/late")
+
+
+async def test_builds_of_two_dockerfiles_are_said_to_be_that(site):
+    site.save(a_build("one", dockerfile="Dockerfile"))
+    site.save(a_build("two", minutes=5, dockerfile="Dockerfile.slim"))
+    assert "different Dockerfiles: Dockerfile and Dockerfile.slim" in text(await page(site, "one", "two"))
+
+
+async def test_what_came_and_went_has_one_side_only(site):
+    kept = step("RUN a", Outcome.HIT, 0, 0, place=("app", 1, 2), recipe=written("RUN a", 1))
+    new = step("RUN b", Outcome.MISS, 0, 3, place=("app", 2, 2), recipe=written("RUN b", 2))
+    site.save(build(linked(kept), ref="before"))
+    site.save(build(linked(kept, new), ref="after"))
+    assert "new app 2/2 RUN b miss 3.0 s" in text(await page(site, "before", "after"))
+
+
+async def test_without_an_image_or_with_the_same_one_it_says_why_nothing_grew(site):
+    site.save(a_build("one"))
+    site.save(a_build("two", minutes=1))
+    site.save(a_build("three", minutes=2, image=None))
+    assert "Both builds made the same image." in text(await page(site, "one", "two"))
+    assert "at least one of these builds made no image" in text(await page(site, "one", "three"))
+
+
+async def test_without_steps_it_says_of_which_build(site):
+    site.save(a_build("one", steps=()))
+    site.save(a_build("two", minutes=1))
+    assert "No steps are known of the build before." in text(await page(site, "one", "two"))
