@@ -28,6 +28,7 @@ PICTURES = {
 
 
 def main() -> int:
+    """Make the pictures; the exit code."""
     chromium = shutil.which("chromium")
     if chromium is None:
         print("screenshots: chromium is not installed (Debian: apt-get install chromium)", file=sys.stderr)

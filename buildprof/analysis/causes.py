@@ -17,6 +17,7 @@ from buildprof.analysis.differences import CHECKED, ChangesBetween, Differences,
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
 from buildprof.model.build import UNKNOWN_PROJECT, Build, Source
+from buildprof.model.document import REDACTED
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
 from buildprof.model.recipe import MAIN_CONTEXT, Recipe
 from buildprof.model.step import Kind, Outcome, Step
@@ -169,7 +170,7 @@ def _explained(build: Build, step: Step, here: _Compared, away: _Compared, evide
         asked, other = Finding(Cause.NO_CACHE, Confidence.CERTAIN, {"option": option}), found.nearest or Differences()
         return Miss(step.id, asked, also=other.findings, via=other.via)
     if found.same and build.source is Source.CLASSIC:
-        return Miss(step.id, _asked_or_deleted(found.same[0], evidence))
+        return Miss(step.id, _asked_or_deleted(build, step, found.same[0], evidence))
     if found.same and found.made is not None and not evidence.is_poorer(found.same[-1][0]):
         # The client sends no file whose size and time are as before: that hit was one of other content.
         return _different(step, replace(found.made, findings=_all_likely(found.made.findings)), evidence)
@@ -283,9 +284,28 @@ def _all_likely(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(replace(one, confidence=Confidence.LIKELY) for one in findings)
 
 
-def _asked_or_deleted(same: tuple[Build, Step], evidence: Evidence) -> Finding:
+def _may_differ_by_an_argument(build: Build, step: Step) -> bool:
+    """Whether a variable stands in what a classic step is made of, but for RUN, whose variables are known.
+
+    The values of the others are nowhere.
+    """
+    by_id = {one.id: one for one in build.steps}
+    one: Step | None = step
+    while one is not None:
+        recipe = one.recipe or Recipe()
+        written = [*recipe.before, *([recipe.written] if recipe.written and one.kind is not Kind.RUN else [])]
+        texts = [each.text for each in written if not each.text.startswith("ARG ")]
+        if any("$" in text or REDACTED in text for text in texts):
+            return True
+        one = by_id.get(one.inputs[0]) if one.inputs else None
+    return False
+
+
+def _asked_or_deleted(build: Build, step: Step, same: tuple[Build, Step], evidence: Evidence) -> Finding:
     """Why the classic builder made again what it had made: its cache are the images, and it records no options."""
     deleted_ns = evidence.deleted_ns(*same)
+    if deleted_ns is None and _may_differ_by_an_argument(build, step):
+        return Finding(Cause.UNKNOWN, Confidence.LIKELY, {"checked": ["instruction", "files"]})
     if deleted_ns is None:
         return Finding(Cause.NO_CACHE, Confidence.LIKELY, {"option": "--no-cache"})
     at = rfc3339(deleted_ns)

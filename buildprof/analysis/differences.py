@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from buildprof.analysis.alignment import Alignment, Edit
-from buildprof.model.build import Build
+from buildprof.model.build import Build, Source
 from buildprof.model.explanation import Cause, Confidence, Finding
 from buildprof.model.recipe import ContextUse, Recipe, Written
 from buildprof.model.snapshot import ContextChanges
@@ -97,7 +97,8 @@ class StepComparison:
         edits = self.alignment.edits.get(step.id, ())
         names = _changed_names(then, now)
         stands_elsewhere = self._stands_elsewhere(step, partner)
-        yield from _instruction(step, then, now, edits, stands_elsewhere=stands_elsewhere)
+        is_classic = self.after.source is Source.CLASSIC
+        yield from _instruction(step, then, now, edits, stands_elsewhere=stands_elsewhere, is_classic=is_classic)
         if names:
             yield Finding(Cause.BUILD_ARG_CHANGED, Confidence.CERTAIN, {"names": names})
         yield from _digests(Cause.BASE_CHANGED, then.images, now.images, unknown)
@@ -112,8 +113,8 @@ class StepComparison:
         changes = self.changes(self.before, self.after, now.takes) if now.takes else None
         told = now.content != "" and then.content != ""  # the engine itself says that the content is another
         if changes is None:
-            if told:
-                yield Finding(Cause.SOURCE_CHANGED, Confidence.CERTAIN, source_evidence(None))
+            if told:  # of which file is not known; an argument in a path would do as well
+                yield Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None))
             else:
                 unknown.add("files")
         elif changes:
@@ -121,7 +122,7 @@ class StepComparison:
             confidence = Confidence.CERTAIN if changes.is_certain else Confidence.LIKELY
             yield Finding(Cause.SOURCE_CHANGED, confidence, source_evidence(changes))
         elif told:
-            yield Finding(Cause.SOURCE_CHANGED, Confidence.CERTAIN, source_evidence(None))
+            yield Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None))
         elif not changes.is_certain:
             unknown.add("files")
 
@@ -187,10 +188,13 @@ def source_evidence(changes: ContextChanges | None, missing: str | None = None) 
     }
 
 
-def _instruction(
-    step: Step, then: Recipe, now: Recipe, edits: Iterable[Edit], *, stands_elsewhere: bool
+def _instruction(  # noqa: PLR0913  # each is a fact of its own
+    step: Step, then: Recipe, now: Recipe, edits: Iterable[Edit], *, stands_elsewhere: bool, is_classic: bool
 ) -> Iterator[Finding]:
-    """Whether the builder is asked to do something else."""
+    """Whether the builder is asked to do something else.
+
+    To the classic builder every instruction is an image that the next one stands on, ENV and LABEL too.
+    """
     same_operation = now.operation == then.operation if now.operation and then.operation else None
     # Other blanks and comments make no other operation; nor does the name of another stage, which is another input.
     is_same = same_operation is True and now.takes == then.takes and not stands_elsewhere
@@ -199,7 +203,7 @@ def _instruction(
     if is_edited and not is_same:
         yield _edited(then.written, now.written, list(step.lines) if step.lines else None)
         return
-    about_all = [one for one in edits if _keyword(one.after or one.before) in _ABOUT_ALL]
+    about_all = [one for one in edits if is_classic or _keyword(one.after or one.before) in _ABOUT_ALL]
     if about_all and same_operation is not True:
         edit = about_all[-1]
         yield _edited(edit.before, edit.after, list(edit.after.lines) if edit.after else None)

@@ -114,7 +114,7 @@ class ClassicTracker:
     @property
     def open_refs(self) -> list[str]:
         """The refs that builds which have not ended will have."""
-        return [build_ref(self._builder, run.threads[0].containers[0].id) for run in self._runs]
+        return list(map(self._ref, self._runs))
 
     def questions(self, event: EngineEvent) -> list[Question]:
         """What must be known to fold an event, the most urgent first."""
@@ -125,13 +125,16 @@ class ClassicTracker:
             return [ImageQuestion(event.id)]
         return []
 
-    def fold(self, event: EngineEvent, answers: Answers) -> list[Build]:
-        """Take an event; the builds that it ended or amended."""
+    def fold(self, event: EngineEvent, answers: Answers, gone: Collection[str] = ()) -> list[Build]:
+        """Take an event; the builds that it ended or amended.
+
+        `gone` are the refs of builds whose clients have gone: what comes now is no later stage of theirs.
+        """
         self._watched_ns = min(self._watched_ns, event.at_ns)
         builds = self.expire(event.at_ns)
         if event.type == "container":
             if event.action == "create":
-                builds += self._created(event, answers)
+                builds += self._created(event, answers, gone)
             elif event.action == "commit":
                 _remember(self._committed, event.attributes.get("imageID", ""))
             else:
@@ -148,6 +151,13 @@ class ClassicTracker:
         quiet = [run for run in self._runs if run.last_ns + QUIET_NS < now_ns and not run.is_busy(now_ns)]
         return [build for run in quiet for build in self._close(run, Status.COMPLETED, run.last_ns)]
 
+    def busy_refs(self, at_ns: int) -> list[str]:
+        """Those of them in which something runs now."""
+        return [self._ref(run) for run in self._runs if run.is_busy(at_ns)]
+
+    def _ref(self, run: Run) -> str:
+        return build_ref(self._builder, run.threads[0].containers[0].id)
+
     def running_containers(self, before_ns: int) -> list[str]:
         """The containers, made before a time, at which builds are now as far as the events tell."""
         return [run.last.id for run in self._runs if run.last.ended_ns is None and run.last.created_ns < before_ns]
@@ -157,7 +167,7 @@ class ClassicTracker:
         over = [run for run in self._runs if run.last.ended_ns is None and run.last.id in dead_containers]
         return [build for run in over for build in self._close(run, Status.CANCELED, run.last_ns)]
 
-    def _created(self, event: EngineEvent, answers: Answers) -> list[Build]:
+    def _created(self, event: EngineEvent, answers: Answers, gone: Collection[str]) -> list[Build]:
         image = image_answer(answers, event.attributes.get("image", ""))
         record = container_answer(answers, event.id)
         if image is None or (record is not None and not record.is_classic_build):
@@ -167,7 +177,7 @@ class ClassicTracker:
             container.confirmed, container.command = True, record.command
             container.environment = record.environment
         fresh = {entry.id for entry in image.history if entry.id and entry.id not in self._known}
-        run = self._continued(container, image) or self._later_stage(container, image, fresh)
+        run = self._continued(container, image) or self._later_stage(container, image, fresh, gone)
         builds: list[Build] = []
         if run is None:
             labels = {name: event.attributes.get(name, "") for name in COMPOSE_LABELS}
@@ -206,9 +216,11 @@ class ClassicTracker:
         self._runs.append(split)
         return split, whole
 
-    def _later_stage(self, container: Container, image: ImageRecord, fresh: set[str]) -> Run | None:
+    def _later_stage(
+        self, container: Container, image: ImageRecord, fresh: set[str], gone: Collection[str]
+    ) -> Run | None:
         """The build that was active last, if this container can begin its next stage; it gets the container."""
-        run = self._idle(container.created_ns, lambda _run: True)
+        run = self._idle(container.created_ns, lambda run: self._ref(run) not in gone)
         if run is None or any((one.image, one.command) == (image.id, container.command) for one in run.containers):
             return None
         copied = [entry.created_ns for entry in image.history if entry.id in fresh]

@@ -31,6 +31,9 @@ DECISION_SECONDS = 10.0
 CLOCK_SLACK_NS = 60 * NANOSECONDS
 """How far the engine's clock may be ahead of ours."""
 
+AT_ONCE_NS = 20_000_000
+"""An event that is looked at so soon is one of builds whose clients still run: the rest of no build is as short."""
+
 KEPT_ATTRIBUTES = ("name", "reclaimed")
 """What of an image's or a prune's event is of use later."""
 
@@ -98,13 +101,17 @@ class ClassicCapture:
             questions = self._tracker.questions(event)
             if is_only_event or (questions and not is_tag):
                 await self._places.look(event.at_ns)  # first of all: a client can be gone soon
+            is_seen_at_once = bool(questions) and not is_tag and time.time_ns() - event.at_ns < AT_ONCE_NS
+            gone = self._places.gone(self._tracker.open_refs) if is_seen_at_once else ()
             if is_tag:
                 await self._let_client_go()
             answers = await self._api.answer(questions)
             if is_only_event and _is_classic(image_answer(answers, event.id)):
                 await self._places.tagged(event.at_ns)
-            await self._save(self._tracker.fold(event, answers))
-            await self._places.began(self._tracker.open_refs)
+            await self._save(self._tracker.fold(event, answers, gone))
+            if questions and not is_tag:
+                busy = self._tracker.busy_refs(event.at_ns) if is_seen_at_once else ()
+                await self._places.began(self._tracker.open_refs, busy)
             if event.type in STORED_TYPES:
                 self._pending.append(self._without_secrets(event))
 

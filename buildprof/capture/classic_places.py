@@ -86,8 +86,22 @@ class ClassicPlaces:
             if one.started_ns <= at_ns + CLOCK_SLACK_NS and _may_be_at(one.host, self._engine_url)
         )
 
-    async def began(self, open_refs: Collection[str]) -> None:
-        """Tie who was seen to the builds that began with an event; `open_refs` are all that have not ended."""
+    def gone(self, open_refs: Collection[str]) -> list[str]:
+        """The builds, of those that have not ended, whose client no longer runs."""
+        running = {one.key for one in self._clients}
+        return [
+            ref
+            for ref in open_refs
+            if (candidates := self._seen.get(ref)) and running.isdisjoint(one.client.key for one in candidates)
+        ]
+
+    async def began(self, open_refs: Collection[str], busy_refs: Collection[str]) -> None:
+        """Tie who was seen to the builds that began with an event; `open_refs` are all that have not ended.
+
+        Where more builds run than clients are seen, some client is hidden, and nobody knows whose which build is.
+        """
+        if len(busy_refs) > len(self._clients):
+            self._seen |= dict.fromkeys(busy_refs, ())
         new = [ref for ref in open_refs if ref not in self._seen]
         candidates = await self._begin() if new else ()
         for ref in new:

@@ -105,13 +105,19 @@ class LocalState:
 class BuildCommand:
     """What a client's command says: the directory that it builds, the image's names, and the engine's address if any.
 
-    `started_ns` is when the client was started; 0 is unknown.
+    `started_ns` is when the client was started, 0 if unknown; `pid` its process.
     """
 
     place: LocalState
     tags: tuple[str, ...] = ()
     host: str = ""
     started_ns: int = 0
+    pid: int = 0
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """What tells this client from all others; not its start, which is reckoned anew each time."""
+        return self.pid, self.place.context_path, self.place.dockerfile_path
 
 
 @dataclass(frozen=True, slots=True)

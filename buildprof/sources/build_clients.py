@@ -71,7 +71,7 @@ def _client(process: Path, words: Sequence[str]) -> BuildCommand | None:
         place = replace(place, dockerfile_path=f"{place.context_path}/dockerfile")  # which the classic client takes too
     place = replace(place, context_path=os.path.realpath(place.context_path))
     host = client.host or environment.get("DOCKER_HOST", "")
-    return replace(client, place=place, host=host, started_ns=_started_ns(process))
+    return replace(client, place=place, host=host, started_ns=_started_ns(process), pid=int(process.name))
 
 
 def client_of(words: Sequence[str], directory: str, uid: int) -> BuildCommand | None:

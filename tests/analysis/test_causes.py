@@ -78,12 +78,17 @@ def test_files_that_nobody_sees_are_likely_and_what_to_mount_is_told():
         ({"environment": {"V": "2"}}, {"environment": {"V": "1"}}, Cause.BUILD_ARG_CHANGED),
         ({"environment": {"V": "2"}}, {}, Cause.BUILD_ARG_CHANGED),
         ({"remotes": (("http://x", "2"),)}, {"remotes": (("http://x", "1"),)}, Cause.REMOTE_CHANGED),
-        ({"content": "2"}, {"content": "1"}, Cause.SOURCE_CHANGED),
     ],
 )
 def test_what_differs_is_the_cause(now, then, expected):
     build, earlier = (a_build(ref, *stage("RUN a", outcomes="m", at_1=one)) for ref, one in (("b", now), ("a", then)))
     assert cause(build, earlier)[:2] == (expected, Confidence.CERTAIN)
+
+
+def test_other_content_of_which_no_file_is_known_is_probably_a_file_s():
+    now, then = ({"content": content} for content in ("2", "1"))
+    build, earlier = (a_build(ref, *stage("RUN a", outcomes="m", at_1=one)) for ref, one in (("b", now), ("a", then)))
+    assert cause(build, earlier)[:2] == (Cause.SOURCE_CHANGED, Confidence.LIKELY)
 
 
 def test_an_edit_in_what_is_redacted_is_an_edit():

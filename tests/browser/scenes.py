@@ -76,7 +76,12 @@ def perform(engine: Engine, agent: Agent, directory: Path) -> Scenes:
     (api / "main.py").write_text("wrong\n")
     build(engine, api, "--tag=api:2", check=False)
     ended(agent, last)
-    failed = eventually(lambda: next((one["ref"] for one in builds(agent) if one["status"] == "failed"), None))
+    failed = eventually(
+        lambda: next(
+            (one["ref"] for one in builds(agent) if (one["project"], one["status"]) == ("api", "failed")), None
+        )
+    )
+    eventually(lambda: agent.get(f"/api/v1/builds/{last}/explain")[0] == 200)
     eventually(lambda: agent.get("/api/v1/images/shop:web")[0] == 200)
     return Scenes(engine, agent, directory, first, last, failed)
 

@@ -83,7 +83,7 @@ def client(directory: Path, *arguments: str, host: str = "", where: str = ".") -
 async def seen(places: ClassicPlaces, build: Build, at_ns: int | None = None) -> None:
     """A first event of the build."""
     await places.look(at_ns or time.time_ns())
-    await places.began([build.ref])
+    await places.began([build.ref], [])
 
 
 async def test_a_build_is_placed_where_its_client_runs(desk: Desk, build: Build, tmp_path: Path):

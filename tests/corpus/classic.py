@@ -112,6 +112,12 @@ CLASSIC = [
         on=BOTH,
     ),
     classic(
+        "classic-env-inserted",
+        [Edit("Dockerfile", "ARG MODE=one", "ARG MODE=one\nENV A=1")],
+        instruction_changed("COPY a.txt /", None, "ENV A=1", collateral=AFTER_COPY),
+        on=BOTH,
+    ),
+    classic(
         "classic-run-inserted",
         [Edit("Dockerfile", "RUN echo last", "RUN echo new\nRUN echo last")],
         Miss("RUN echo new", "first_build", {"reason": "new_step"}, collateral=["RUN echo last"]),
