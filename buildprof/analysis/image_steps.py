@@ -16,7 +16,7 @@ def image_steps(build: Build, platform: str = "") -> list[Step]:
 
     They are found from the last step that has a layer, back along the file system that each step stands on.
     """
-    return layer_steps(build.steps, platform)
+    return [step for step in reversed(_chain(build, platform)) if step.layer is not None]
 
 
 def layer_steps(steps: Sequence[Step], platform: str = "") -> list[Step]:
@@ -33,7 +33,7 @@ def steps_of_layers(
     containerd's image store, they are taken from the top down. Where nothing fits, no layer has a step and none is
     known to be of the base.
     """
-    whole = [step for step in reversed(_last_chain(build.steps, platform)) if step.kind is not Kind.FROM]
+    whole = [step for step in reversed(_chain(build, platform)) if step.kind is not Kind.FROM]
     chain = [step for step in whole if step.layer is not None]
     made = [step.layer.digest for step in chain if step.layer is not None]
     nothing: tuple[LayerStep | None, ...] = (None,) * len(digests)
@@ -56,6 +56,19 @@ def steps_of_layers(
     else:
         return nothing, 0
     return tuple(None if step is None else LayerStep(build.ref, step.id, step.lines) for step in found), at
+
+
+def _chain(build: Build, platform: str) -> list[Step]:
+    """The steps that made the image, last one first. Of the classic builder's the last may have made no layer."""
+    if build.source is not Source.CLASSIC:
+        return _last_chain(build.steps, platform)
+    by_id = {step.id: step for step in build.steps}
+    chain: dict[str, Step] = {}
+    step = build.steps[-1] if build.steps else None
+    while step is not None and step.id not in chain:  # each instruction stands on the one before, ENV too
+        chain[step.id] = step
+        step = by_id.get(step.inputs[0]) if step.inputs else None
+    return [step for step in chain.values() if step.kind in _ROOTED_KINDS]
 
 
 def _last_chain(steps: Sequence[Step], platform: str) -> list[Step]:

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from buildprof.analysis.image_steps import image_steps, steps_of_layers
-from buildprof.model.step import Layer
+from buildprof.model.build import Source
+from buildprof.model.step import Kind, Layer
 from tests.analysis.recipes import a_build, stage
 from tests.recordings.replay import replay_name
 
@@ -58,3 +59,11 @@ def test_only_the_last_stage_and_what_it_stands_on_is_in_the_image():
     found, base = steps_of_layers(build, [step.layer.digest for step in made if step.layer])
     assert [one and one.step_id for one in found] == [None, *(step.id for step in made[1:])]
     assert base == 1
+
+
+def test_a_classic_build_is_a_chain_through_what_makes_no_layer():
+    copied, environment, ran = stage("COPY a /", "RUN env", "RUN true")
+    steps = (replace(copied, layer=Layer("x1", 1)), replace(environment, kind=Kind.OTHER, cacheable=False), ran)
+    build = replace(a_build("b", *steps), source=Source.CLASSIC)
+    assert [step.id for step in image_steps(build)] == [copied.id]
+    assert tied(build, "base", "x1") == ([None, copied.id], 1)
