@@ -16,7 +16,7 @@ demo: setup  ## build the example three times on a real engine and show the prof
 
 test: setup  ## all tests, on real engines too (ARGS="-k name" for some)
 	@$(PYTHON_BIN) -m tests.engines.rootfs
-	$(PYTHON_BIN) -m pytest --numprocesses=auto --maxprocesses=2 --dist=loadfile $(ARGS)
+	$(PYTHON_BIN) -m pytest $(ARGS)
 
 check: setup  ## ruff, mypy, import-linter; seconds
 	.venv/bin/ruff check

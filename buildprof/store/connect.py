@@ -7,6 +7,7 @@ lock and see the store as of their first statement.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -117,7 +118,15 @@ def _make_file(path: Path, *, create: bool) -> None:
         raise StoreError(f"{path}: there is no store here; `buildprof agent` makes one")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # One that is there is not opened: a process that closes a file of SQLite's, however it came by it, gives up all
+        # locks that it has on it (https://www.sqlite.org/howtocorrupt.html, 2.2), and this one may have the store open.
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+            if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -33,7 +33,7 @@ def test_the_bar_of_a_running_build_moves_and_nothing_jumps(scenes: Scenes, open
 
 def test_the_reason_and_the_file_are_read_before_the_waterfall(scenes: Scenes, open_page):
     text = open_page(f"/builds/{scenes.last}").locator("main").inner_text()
-    assert text.index("package.json changed") < text.index("exporting to image")
+    assert text.index("package.json changed") < text.index("Waterfall")
 
 
 def test_a_failed_build_shows_its_error_and_the_last_lines_of_its_log(scenes: Scenes, open_page):

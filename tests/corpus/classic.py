@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from tests.corpus.acts import Act, Build, Edit, Import, Put, Remove, Touch
 from tests.corpus.scenario import ALONE, ENGINE_20, Miss, Scenario, instruction_changed, source_changed
 
-DOCKERFILE = "FROM base:latest\nARG MODE=one\nCOPY a.txt /\nRUN cat /a.txt; echo $MODE\nRUN echo last\n"
+DOCKERFILE = (
+    "FROM base:latest\nARG MODE=one\nCOPY a.txt /\nRUN cat /a.txt; echo $MODE; sleep 0.4\nRUN echo last; sleep 0.3\n"
+)
 
 
 def classic(
@@ -19,14 +21,18 @@ def classic(
 
 
 BOTH = (ENGINE_20, ALONE)
-AFTER_COPY = ("RUN cat /a.txt; echo $MODE", "RUN echo last")
-TREE = {"Dockerfile": "FROM base:latest\nCOPY src /src\nRUN cat /src/*\n", "src/b.txt": "a\n", "src/c.txt": "c\n"}
+AFTER_COPY = ("RUN cat /a.txt; echo $MODE; sleep 0.4", "RUN echo last; sleep 0.3")
+TREE = {
+    "Dockerfile": "FROM base:latest\nCOPY src /src\nRUN cat /src/*; sleep 0.4\n",
+    "src/b.txt": "a\n",
+    "src/c.txt": "c\n",
+}
 STAGES = """FROM base:latest AS one
 COPY a.txt /
-RUN cp /a.txt /c.txt
+RUN cp /a.txt /c.txt; sleep 0.4
 FROM base:latest AS two
 COPY b.txt /
-RUN cat /b.txt
+RUN cat /b.txt; sleep 0.4
 COPY --from=one /c.txt /
 """
 
@@ -47,21 +53,29 @@ CLASSIC = [
             Remove("src/c.txt"),
             Build(classic=True),
         ],
-        [source_changed("COPY src /src", ["src/b.txt"], ["src/new.txt"], ["src/c.txt"], collateral=["RUN cat /src/*"])],
+        [
+            source_changed(
+                "COPY src /src", ["src/b.txt"], ["src/new.txt"], ["src/c.txt"], collateral=["RUN cat /src/*; sleep 0.4"]
+            )
+        ],
         on=BOTH,
     ),
     Scenario(
         "classic-ignored-file-edited",
         {**TREE, ".dockerignore": "src/c.txt\n"},
         [Build(classic=True), Put({"src/c.txt": "other\n", "src/b.txt": "b\n"}), Build(classic=True)],
-        [source_changed("COPY src /src", ["src/b.txt"], collateral=["RUN cat /src/*"])],
+        [source_changed("COPY src /src", ["src/b.txt"], collateral=["RUN cat /src/*; sleep 0.4"])],
         on=(ENGINE_20,),
     ),
     Scenario(
         "classic-copy-in-an-earlier-stage",
         {"Dockerfile": STAGES, "a.txt": "a\n", "b.txt": "b\n"},
         [Build(classic=True), Put({"a.txt": "other\n"}), Build(classic=True)],
-        [source_changed("COPY a.txt /", ["a.txt"], collateral=["RUN cp /a.txt /c.txt", "COPY --from=one /c.txt /"])],
+        [
+            source_changed(
+                "COPY a.txt /", ["a.txt"], collateral=["RUN cp /a.txt /c.txt; sleep 0.4", "COPY --from=one /c.txt /"]
+            )
+        ],
         on=BOTH,
     ),
     Scenario(
@@ -72,7 +86,11 @@ CLASSIC = [
             Put({"b.txt": "other\n"}),
             Build(["--target=two"], file="docker/web.Dockerfile", classic=True),
         ],
-        [source_changed("COPY b.txt /", ["b.txt"], collateral=["RUN cat /b.txt", "COPY --from=one /c.txt /"])],
+        [
+            source_changed(
+                "COPY b.txt /", ["b.txt"], collateral=["RUN cat /b.txt; sleep 0.4", "COPY --from=one /c.txt /"]
+            )
+        ],
         on=(ENGINE_20,),
     ),
     Scenario(
@@ -107,8 +125,8 @@ CLASSIC = [
     ),
     classic(
         "classic-run-edited",
-        [Edit("Dockerfile", "echo last", "echo the last")],
-        instruction_changed("RUN echo the last", "RUN echo last", "RUN echo the last"),
+        [Edit("Dockerfile", "echo last;", "echo the last;")],
+        instruction_changed("RUN echo the last; sleep 0.3", "RUN echo last; sleep 0.3", "RUN echo the last; sleep 0.3"),
         on=BOTH,
     ),
     classic(
@@ -119,8 +137,8 @@ CLASSIC = [
     ),
     classic(
         "classic-run-inserted",
-        [Edit("Dockerfile", "RUN echo last", "RUN echo new\nRUN echo last")],
-        Miss("RUN echo new", "first_build", {"reason": "new_step"}, collateral=["RUN echo last"]),
+        [Edit("Dockerfile", "RUN echo last; sleep 0.3", "RUN echo new\nRUN echo last; sleep 0.3")],
+        Miss("RUN echo new", "first_build", {"reason": "new_step"}, collateral=["RUN echo last; sleep 0.3"]),
     ),
     classic(
         "classic-base-imported-anew",
@@ -131,7 +149,12 @@ CLASSIC = [
     classic(
         "classic-argument-given",
         [],
-        Miss("RUN cat /a.txt; echo $MODE", "build_arg_changed", {"names": ["MODE"]}, collateral=["RUN echo last"]),
+        Miss(
+            "RUN cat /a.txt; echo $MODE; sleep 0.4",
+            "build_arg_changed",
+            {"names": ["MODE"]},
+            collateral=["RUN echo last; sleep 0.3"],
+        ),
         last=["--build-arg=MODE=two"],
         on=BOTH,
     ),

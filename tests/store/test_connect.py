@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -49,6 +51,25 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot be written" in message_of(f"sqlite:///{tmp_path}/file/store.db")
     assert "cannot be written: Is a directory" in message_of(f"sqlite:///{tmp_path}")
+
+
+def test_a_process_that_opens_its_store_twice_loses_nothing_that_it_writes(tmp_path: Path) -> None:
+    """Another process that reads meanwhile would take away the log, if it thought that it is the last to have it open."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    engine = open_store(url)
+    writer = Writer(engine)
+    open_store(url, create=False).dispose()
+    code = "import sys; from buildprof.store.connect import open_store; open_store(sys.argv[1]).dispose()"
+    for value in ("first", "second"):
+        writer.set_cursor("events", value)
+        subprocess.run([sys.executable, "-c", code, url], check=True)
+    code = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT value FROM cursors').fetchall())"
+    seen = subprocess.run(
+        [sys.executable, "-c", code, f"{tmp_path}/store.db"], check=True, capture_output=True, text=True
+    )
+    assert seen.stdout.strip() == "[('second',)]"
+    writer.close()
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def dates(times_ns: Sequence[int]) -> list[Tick]:
     ticks: list[Tick] = []
     for place in range(len(moments)) if is_one_day else days:
         x = middle(place, len(moments))
-        if not ticks or x - ticks[-1].at >= _LABELS_APART:
-            text = f"{moments[place]:%H:%M}" if is_one_day else f"{moments[place].day} {moments[place]:%b}"
+        text = f"{moments[place]:%H:%M}" if is_one_day else f"{moments[place].day} {moments[place]:%b}"
+        if not ticks or (x - ticks[-1].at >= _LABELS_APART and text != ticks[-1].text):
             ticks.append(Tick(x, text, "start" if x < 8 else "end" if x > 92 else "middle"))
     return ticks
 

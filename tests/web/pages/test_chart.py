@@ -73,6 +73,10 @@ def test_builds_of_one_day_are_told_by_their_time_and_those_of_many_by_their_dat
     assert [tick.text for tick in dates([slot.at_ns for slot in slots(3, DAY_NS)])] == ["21 Sep", "22 Sep", "23 Sep"]
 
 
+def test_a_time_is_told_once_for_all_builds_of_its_minute():
+    assert [tick.text for tick in dates([NOON_NS + at for at in range(20)])] == ["14:13"]
+
+
 def test_dates_keep_apart_on_a_narrow_screen():
     ticks = dates([slot.at_ns for slot in slots(60, DAY_NS)])
     assert 3 <= len(ticks) <= 6

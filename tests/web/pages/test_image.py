@@ -93,7 +93,7 @@ async def test_each_layer_has_its_command_its_bytes_and_the_step_that_made_it(si
     assert base == "1 FROM base base 50 MB, of which 0 B wasted 50 MB 0 B 30 2 1"
     assert make == "2 RUN make line 4 of build k6g3ggdn 40 MB, of which 30 MB wasted 40 MB 30 MB 31 2 1"
     assert unknown.startswith("3 (unknown) step of build k6g3ggdn")
-    assert 'aria-label="40 MB, of which 30 MB wasted"' in html
+    assert "<title>40 MB, of which 30 MB wasted</title>" in html
 
 
 async def test_waste_is_told_by_kind_and_by_where_it_lies(site):
