@@ -23,10 +23,12 @@ def test_a_build_appears_and_ends_without_a_reload(scenes: Scenes, open_page):
 
 def test_what_somebody_is_typing_stays_when_a_build_ends(scenes: Scenes, open_page):
     page = open_page("/")
+    page.get_by_label("Status").select_option("failed")
     page.get_by_label("Project").press_sequentially("sho")
     ref = build(scenes.engine, project(scenes.directory / "typed", "FROM base:latest\nRUN echo typed\n"))
     page.locator(f"#b-{ref}").wait_for()
     assert page.get_by_label("Project").input_value() == "sho"
+    assert page.get_by_label("Status").input_value() == "failed"
     assert page.evaluate("document.activeElement.name") == "project"
 
 

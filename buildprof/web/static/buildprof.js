@@ -40,7 +40,10 @@ async function refresh() {
     document.dispatchEvent(new CustomEvent("buildprof:before", { detail: next }));
     Idiomorph.morph(main, next, {
       ignoreActiveValue: true,
-      callbacks: { beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS") },
+      callbacks: {
+        beforeNodeMorphed: (node) => node.tagName !== "FORM", // what somebody is choosing stays chosen
+        beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
+      },
     });
     document.title = page.title;
     document.dispatchEvent(new Event("buildprof:after"));
