@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 
 from buildprof.assembly.history_text import layer_command, parse_history_text
 from buildprof.assembly.redact import make_redactor
@@ -14,9 +15,11 @@ def layer_commands(texts: Sequence[str], history: Iterable[str] = ()) -> list[st
 
     A RUN tells the arguments that were in force, an ARG of BuildKit's its value; both builders fill them in elsewhere.
     """
-    values = dict(pair for text in (*texts, *history) for pair in _arguments(text))
-    redact = make_redactor(bytes(32), (), ()).for_build(values).text  # no hash is made by it
-    return [redact(layer_command(text)) for text in texts]
+    plain = make_redactor(bytes(32), (), ())  # no hash is made by it
+    # An argument can have had one value in the base image and another one here; a long one may hold a short one.
+    arguments = sorted({pair for text in (*texts, *history) for pair in _arguments(text)}, key=lambda one: -len(one[1]))
+    redactors = [plain, *(plain.for_build(dict([one])) for one in arguments)]
+    return [reduce(lambda left, one: one.text(left), redactors, layer_command(text)) for text in texts]
 
 
 def _arguments(text: str) -> Iterator[tuple[str, str]]:

@@ -17,3 +17,8 @@ def test_values_of_arguments_are_in_no_instruction_of_either_builder():
 
 def test_an_argument_that_only_the_history_tells_is_taken_out_too():
     assert layer_commands(["COPY hunter2222 / # buildkit"], ["ARG TOKEN_LIKE=hunter2222"]) == ["COPY [redacted] /"]
+
+
+def test_an_argument_that_had_another_value_in_the_base_image_is_taken_out_with_both():
+    texts = ["|1 PLAIN=hunter1111 /bin/sh -c make", "|1 PLAIN=hunter2222 /bin/sh -c cp hunter1111 hunter2222"]
+    assert layer_commands(texts) == ["RUN make", "RUN cp [redacted] [redacted]"]
