@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Engine
 from starlette.applications import Starlette
@@ -46,6 +46,9 @@ from buildprof.web.guard import Guard
 from buildprof.web.live import EventStream, LiveEvents
 from buildprof.web.openapi import openapi_document
 from buildprof.web.problems import HANDLERS, Problem
+
+if TYPE_CHECKING:
+    from buildprof.web.pages.every import Pages
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
@@ -140,100 +143,46 @@ class _Endpoints:
         }
 
     async def page_of_builds(self, request: Request) -> Response:
-        state = self._state
-
-        def page() -> bytes:
-            from buildprof.web.pages import builds  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return builds.page(state.store, request.query_params, state.version)
-
-        return await self._page(page)
+        return await self._page(lambda pages: pages.builds(request.query_params))
 
     async def page_of_build(self, request: Request) -> Response:
-        state, ref = self._state, parse_ref(request.path_params["ref"])
-
-        def page() -> bytes:
-            from buildprof.web.pages import build  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return build.page(state.store, ref, state.version)
-
-        return await self._page(page)
+        ref = parse_ref(request.path_params["ref"])
+        return await self._page(lambda pages: pages.build(ref))
 
     async def page_of_comparison(self, request: Request) -> Response:
-        state = self._state
         first, second = (parse_ref(request.path_params[name]) for name in ("first", "second"))
-
-        def page() -> bytes:
-            from buildprof.web.pages import compare  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return compare.page(state.store, state.image_growth, first, second, state.version)
-
-        return await self._page(page)
+        return await self._page(lambda pages: pages.comparison(first, second))
 
     async def page_of_projects(self, request: Request) -> Response:
-        state = self._state
-
-        def page() -> bytes:
-            from buildprof.web.pages import projects  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return projects.page(state.store, request.query_params, state.version)
-
-        return await self._page(page)
+        return await self._page(lambda pages: pages.projects(request.query_params))
 
     async def page_of_project(self, request: Request) -> Response:
-        state = self._state
-
-        def page() -> bytes:
-            from buildprof.web.pages import project  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return project.page(state.store, request.path_params["project"], request.query_params, state.version)
-
-        return await self._page(page)
+        return await self._page(lambda pages: pages.project(request.path_params["project"], request.query_params))
 
     async def page_of_images(self, _request: Request) -> Response:
-        state = self._state
-
-        def page() -> bytes:
-            from buildprof.web.pages import images  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return images.page(state.store, state.version)
-
-        return await self._page(page)
+        return await self._page(lambda pages: pages.images())
 
     async def page_of_image(self, request: Request) -> Response:
-        state, name = self._state, parse_image(request.path_params["image"])
+        name = parse_image(request.path_params["image"])
         with_growth = request.query_params.get("growth") == "files"
-
-        def page() -> bytes:
-            from buildprof.web.pages import image  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return image.page(state.store, state.image_growth, name, state.version, with_growth=with_growth)
-
-        def missing() -> bytes:
-            from buildprof.web.pages import image  # noqa: PLC0415  # an agent that nobody looks at does without
-
-            return image.missing_page(name, state.version)
-
         try:
-            return await self._page(page)
+            return await self._page(lambda pages: pages.image(name, with_growth=with_growth))
         except NotFound:
-            return await self._page(missing, status=404)
+            return await self._page(lambda pages: pages.missing_image(name), status=404)
 
     async def page_of_health(self, _request: Request) -> Response:
-        state = self._state
         checkup = await self._checks.found() if self._checks else None
+        return await self._page(lambda pages: pages.health(checkup, can_check=self._checks is not None))
+
+    async def _page(self, make: Callable[[Pages], bytes], status: int = 200) -> Response:
+        """A page, made in a thread. What pages need is loaded with the first: an agent that nobody looks at does without."""
 
         def page() -> bytes:
-            from buildprof.web.pages import health  # noqa: PLC0415  # an agent that nobody looks at does without
+            from buildprof.web.pages.every import Pages  # noqa: PLC0415  # see above
 
-            facts = health.Health(state.unready(), state.standing(), checkup, can_check=self._checks is not None)
-            return health.page(state.store, facts, state.version)
+            return make(Pages(self._state))
 
-        return await self._page(page)
-
-    async def _page(self, make: Callable[[], bytes], status: int = 200) -> Response:
-        """A page, made in a thread; what it needs is imported when somebody first asks for one."""
-        html = await self._queries.run(make)
+        html = await self._queries.run(page)
         return HTMLResponse(html, status, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
 
     async def metrics(self, request: Request) -> Response:
