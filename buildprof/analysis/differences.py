@@ -112,18 +112,13 @@ class StepComparison:
             return
         changes = self.changes(self.before, self.after, now.takes) if now.takes else None
         told = now.content != "" and then.content != ""  # the engine itself says that the content is another
-        if changes is None:
-            if told:  # of which file is not known; an argument in a path would do as well
-                yield Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None))
-            else:
-                unknown.add("files")
-        elif changes:
+        if changes:
             # That the content is another may be told; that it is these files only the directory can tell.
             confidence = Confidence.CERTAIN if changes.is_certain else Confidence.LIKELY
             yield Finding(Cause.SOURCE_CHANGED, confidence, source_evidence(changes))
-        elif told:
+        elif told:  # of which file is not known; an argument in a path would do as well
             yield Finding(Cause.SOURCE_CHANGED, Confidence.LIKELY, source_evidence(None))
-        elif not changes.is_certain:
+        elif changes is None or not changes.is_certain:
             unknown.add("files")
 
     def _stands_elsewhere(self, step: Step, partner: Step) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from enum import IntEnum
 
 from buildprof.assembly.classic_steps import MAX_NAME_CHARS
-from buildprof.assembly.classic_texts import HOLE, WILDCARDS, agrees, copy_arguments, reference, unquoted
+from buildprof.assembly.classic_texts import HOLE, WILDCARDS, agrees, copy_arguments, unquoted
 from buildprof.assembly.dockerfile import Dockerfile, Instruction
+from buildprof.assembly.image_names import familiar
 from buildprof.model.build import Build, Status
 from buildprof.model.recipe import ContextUse, Recipe, Written
 from buildprof.model.step import CACHEABLE_KINDS, Kind, Step
@@ -148,7 +149,7 @@ def _chained(  # noqa: PLR0913  # each is a fact of its own
             return None
         if step.kind is Kind.WORKDIR:
             directory = command
-    return Fit.WHOLE if reference(base) == reference(redact(name)) else Fit.LIKE, pairs
+    return Fit.WHOLE if familiar(base) == familiar(redact(name)) else Fit.LIKE, pairs
 
 
 def _is_literal(instruction: Instruction) -> bool:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from buildprof.assembly.dockerfile import Instruction, exec_form
-from buildprof.assembly.redact import REDACTED
+from buildprof.model.document import REDACTED
 
 HOLE = "\0"
 """Stands for what is not known of a text."""
@@ -23,14 +23,6 @@ WILDCARDS = re.compile(r"[*?\[\\]")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^{}]*\})")
 _PIECE = re.compile(r"'([^']*)'|\\(.)|(\")|(\$(?:[A-Za-z_]\w*|\{[^{}]*\}))|([^'\"\\$]+|.)", re.DOTALL)
 _WORD = re.compile(r"(?:'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.|[^\s'\"\\])+|['\"\\]", re.DOTALL)
-_REFERENCE_HEADS = ("docker.io/library/", "docker.io/", "index.docker.io/library/", "library/")
-
-
-def reference(name: str) -> str:
-    """An image's name as the engine lists it: without the default registry, with its tag."""
-    head = next((one for one in _REFERENCE_HEADS if name.startswith(one)), "")
-    name = name.removeprefix(head)
-    return name if "@" in name or ":" in name.rpartition("/")[2] or name == "scratch" else f"{name}:latest"
 
 
 def agrees(command: str, instruction: Instruction, directory: str, redact: Callable[[str], str]) -> bool:

@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from buildprof.model.document import REDACTED
 from buildprof.model.step import Kind
 from buildprof.model.text import clean
-
-REDACTED = "[redacted]"
 
 WITHOUT_LAYER = frozenset(
     "ARG CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL MAINTAINER ONBUILD SHELL STOPSIGNAL USER VOLUME".split()  # noqa: SIM905  # easier to read

@@ -19,7 +19,7 @@ def split_digest(reference: str) -> tuple[str, str]:
 
 def familiar(name: str) -> str:
     """The name as docker shows it: without the default registry, with a tag (distribution/reference, FamiliarString)."""
-    name = name.removeprefix("docker.io/").removeprefix("library/")
+    name = name.removeprefix("index.docker.io/").removeprefix("docker.io/").removeprefix("library/")
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 

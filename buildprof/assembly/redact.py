@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
-REDACTED = "[redacted]"
+from buildprof.model.document import REDACTED
+
 HASH_CHARS = 32
 
 _MIN_VALUE_CHARS = 3

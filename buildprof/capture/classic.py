@@ -99,9 +99,10 @@ class ClassicCapture:
             is_tag = (event.type, event.action) == ("image", "tag")
             is_only_event = is_tag and not self._tracker.open_refs and not self.buildkit_is_busy()
             questions = self._tracker.questions(event)
-            if is_only_event or (questions and not is_tag):
+            is_container = bool(questions) and not is_tag
+            if is_only_event or is_container:
                 await self._places.look(event.at_ns)  # first of all: a client can be gone soon
-            is_seen_at_once = bool(questions) and not is_tag and time.time_ns() - event.at_ns < AT_ONCE_NS
+            is_seen_at_once = is_container and time.time_ns() - event.at_ns < AT_ONCE_NS
             gone = self._places.gone(self._tracker.open_refs) if is_seen_at_once else ()
             if is_tag:
                 await self._let_client_go()
@@ -109,7 +110,7 @@ class ClassicCapture:
             if is_only_event and _is_classic(image_answer(answers, event.id)):
                 await self._places.tagged(event.at_ns)
             await self._save(self._tracker.fold(event, answers, gone))
-            if questions and not is_tag:
+            if is_container:
                 busy = self._tracker.busy_refs(event.at_ns) if is_seen_at_once else ()
                 await self._places.began(self._tracker.open_refs, busy)
             if event.type in STORED_TYPES:

@@ -18,8 +18,8 @@ from pathlib import Path
 from buildprof.assembly.build import text_digest
 from buildprof.assembly.classic_dockerfile import Fit, fit, with_dockerfile
 from buildprof.assembly.classic_steps import with_identities
-from buildprof.assembly.classic_texts import reference
 from buildprof.assembly.dockerfile import Dockerfile, parse
+from buildprof.assembly.image_names import familiar
 from buildprof.assembly.provenance import MAX_DOCKERFILE_BYTES
 from buildprof.capture.desk import COMPOSE_PROJECT, COMPOSE_SERVICE, Desk
 from buildprof.model.build import DEFAULT_TARGET, UNKNOWN_PROJECT, Build, Source
@@ -51,7 +51,7 @@ class _Candidate:
         """Whether the image has a name that the client gives it, as far as that is known."""
         if build.image is None:
             return True
-        return not {reference(one) for one in build.image.tags}.isdisjoint(map(reference, self.client.tags))
+        return not {familiar(one) for one in build.image.tags}.isdisjoint(map(familiar, self.client.tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,10 @@ class ClassicPlaces:
         """
         if len(busy_refs) > len(self._clients):
             self._seen |= dict.fromkeys(busy_refs, ())
-        new = [ref for ref in open_refs if ref not in self._seen]
-        candidates = await self._begin() if new else ()
-        for ref in new:
-            self._seen[ref] = candidates
-            while len(self._seen) > REMEMBERED_BUILDS:
-                self._seen.popitem(last=False)
+        if new := [ref for ref in open_refs if ref not in self._seen]:
+            self._seen |= dict.fromkeys(new, await self._begin())
+        while len(self._seen) > REMEMBERED_BUILDS:
+            self._seen.popitem(last=False)
 
     async def tagged(self, at_ns: int) -> None:
         """Tie who was seen to a build of which a tag is the only event."""

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildprof.assembly.redact import HASH_CHARS, REDACTED, Redactor, looks_secret, make_redactor
+from buildprof.assembly.redact import HASH_CHARS, Redactor, looks_secret, make_redactor
+from buildprof.model.document import REDACTED
 from buildprof.sources.progress_log import ProgressLog
 from tests.sources.recordings import PROGRESS
 
