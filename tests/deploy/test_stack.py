@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -185,3 +186,15 @@ def test_the_facts_of_a_machine_are_written_as_settings(stack):
     assert f"DOCKER_GID={stack.socket_group}\n" in facts
     assert f"ENGINE_SOCKET={stack.engine.socket}\n" in facts
     assert f"BUILDX_DIR={stack.engine.config_dir}/buildx\n" in facts
+
+
+def test_without_an_engine_no_settings_are_written(tmp_path):
+    command = [ROOT / "deploy/dotenv"]
+    done = subprocess.run(
+        command,
+        env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"dotenv: there is no {tmp_path}/none.sock; is docker running?\n"
