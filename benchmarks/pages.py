@@ -42,7 +42,9 @@ IMAGES = 1_000
 LAYERS, WASTE = 12, 300
 """Of an analysed image: layers, and paths that are wasted in it."""
 
-LARGE_STEPS = 300
+LARGE_STEPS, MOST_LAYERS = 300, 125
+"""Of the largest build that is looked at: steps, and layers of its image (moby: layer_store.go, maxLayerDepth)."""
+
 LIMIT_MS, LIMIT_KB = 100.0, 300.0
 ROUNDS = 11
 BATCH = 250
@@ -170,18 +172,21 @@ def regression(build: Build) -> Regression:
 
 
 def large_build(build: Build) -> Build:
-    """A build of 300 steps in stages of ten, each of which begins when the one before has ended."""
+    """A build of 300 steps: stages of ten, one after the other, and last one that makes all the layers an image can have."""
+    sizes = [10] * ((LARGE_STEPS - MOST_LAYERS) // 10)
+    sizes.append(LARGE_STEPS - sum(sizes))
+    places = [(f"stage-{stage}", place, size) for stage, size in enumerate(sizes) for place in range(1, size + 1)]
     steps: list[Step] = []
     at_ns = build.started_ns
-    for number in range(LARGE_STEPS):
+    for number, (stage, place, size) in enumerate(places):
         one = build.steps[number % len(build.steps)]
-        inputs = (steps[-1].id,) if steps else ()
-        stage, place = f"stage-{number // 10}", number % 10 + 1
-        name = f"[{stage} {place}/10] {one.instruction} {one.command}"
-        made = {"id": digest(build.ref, number), "inputs": inputs, "stage": stage, "name": name, "position": place}
+        # What begins a stage takes from the one before it, and stands on no file system of it.
+        parents = [steps[-1].id] if place > 2 else [step.id for step in steps[:-3:-1]] if place > 1 else []
+        name = f"[{stage} {place}/{size}] {one.instruction} {one.command}"
+        made = {"id": digest(build.ref, number), "inputs": tuple(parents), "stage": stage, "name": name, "of": size}
         ended_ns = at_ns + round((one.duration_seconds or 0.0) * 1e9)
         lines = number + 1, number + 1
-        steps.append(replace(one, of=10, lines=lines, started_ns=at_ns, completed_ns=ended_ns, **made))
+        steps.append(replace(one, position=place, lines=lines, started_ns=at_ns, completed_ns=ended_ns, **made))
         at_ns = ended_ns
     text = "\n".join(f"{step.instruction} {step.command}" for step in steps)
     summary = replace(build.summary, steps=LARGE_STEPS)

@@ -7,17 +7,18 @@ must nest, so steps that ran side by side stand on threads of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from buildprof.analysis.build_words import build_label
 from buildprof.analysis.compare import step_size_bytes
 from buildprof.analysis.sentences import miss_sentence
 from buildprof.analysis.step_words import step_name, step_place
-from buildprof.analysis.waterfall import Row, waterfall
+from buildprof.analysis.waterfall import Row, drawn_seconds, waterfall
 from buildprof.model.build import Build
 from buildprof.model.document import Document, rounded_seconds
 from buildprof.model.explanation import Explanation, Miss
+from buildprof.model.step import Step
 from buildprof.model.text import clean, rfc3339
 
 PROCESS = 1
@@ -38,13 +39,14 @@ def trace_document(build: Build, explanation: Explanation | None, now_ns: int) -
     for lane in waterfall(build, now_ns).lanes:
         title = " ".join(filter(None, (clean(lane.name, 60), clean(lane.platform, 60))))
         rows = [row for run in lane.runs for row in run.rows if row.step.started_ns is not None]
-        for number, together in enumerate(_side_by_side(rows), 1):
+        times = {row.step.id: _times(row.step, build, now_ns) for row in rows}
+        for number, together in enumerate(_side_by_side(rows, times), 1):
             thread += 1
             events.append(_metadata("thread_name", thread, name=title if number == 1 else f"{title} ({number})"))
             events.append(_metadata("thread_sort_index", thread, sort_index=thread))
             for row in together:
                 why = misses.get(row.step.id) or caused_by.get(row.step.id)
-                event = _event(row, build, thread)
+                event = _event(row, times[row.step.id], build, thread)
                 events.append({**event, "args": {**event["args"], **_why(why, row, build)}})
     return {
         "traceEvents": events,
@@ -64,9 +66,9 @@ def _metadata(kind: str, thread: int, **arguments: Any) -> Document:
     return {"ph": "M", "pid": PROCESS, "tid": thread, "name": kind, "args": arguments}
 
 
-def _event(row: Row, build: Build, thread: int) -> Document:
+def _event(row: Row, times: tuple[int, int], build: Build, thread: int) -> Document:
     step = row.step
-    start_ns, end_ns = _times(row)
+    start_ns, end_ns = times
     arguments = {
         "outcome": row.state,
         "seconds": rounded_seconds(row.seconds),
@@ -109,18 +111,18 @@ def _why(miss: Miss | None, row: Row, build: Build) -> Document:
     return {**said, "follows_from": clean(miss.step_id, 100)}
 
 
-def _times(row: Row) -> tuple[int, int]:
+def _times(step: Step, build: Build, now_ns: int) -> tuple[int, int]:
     """Start and end. A step that ran in pieces is as long as they are together, as in every drawing of it."""
-    start_ns = row.step.started_ns or 0
-    return start_ns, start_ns + round((row.seconds or 0.0) * 1e9)
+    start_ns = step.started_ns or 0
+    return start_ns, start_ns + round(drawn_seconds(step, build, now_ns) * 1e9)
 
 
-def _side_by_side(rows: Iterable[Row]) -> list[list[Row]]:
+def _side_by_side(rows: Iterable[Row], times: Mapping[str, tuple[int, int]]) -> list[list[Row]]:
     """Rows in as few lists as it takes for none to overlap another of its list, each in the order of time."""
     lists: list[list[Row]] = []
     ends: list[int] = []
-    for row in sorted(rows, key=_times):
-        start_ns, end_ns = _times(row)
+    for row in sorted(rows, key=lambda row: times[row.step.id]):
+        start_ns, end_ns = times[row.step.id]
         at = next((at for at, end in enumerate(ends) if end <= start_ns), len(ends))
         if at == len(ends):
             lists.append([])

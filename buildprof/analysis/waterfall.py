@@ -118,15 +118,19 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """All of it. `seconds` is what the width stands for, None where the build's length is not known."""
+    """All of it. `seconds` is what the width stands for, None where the build's length is not known.
+
+    `spaces` is how many times the distance of two ticks fits into the width.
+    """
 
     lanes: tuple[Lane, ...]
     ticks: tuple[Tick, ...]
+    spaces: float
     seconds: float | None
 
 
-def waterfall(build: Build, now_ns: int) -> Waterfall:
-    """Lay out a build's steps; `now_ns` ends what still runs."""
+def waterfall(build: Build, now_ns: int, zoom: int = 0) -> Waterfall:
+    """Lay out a build's steps; `now_ns` ends what still runs. Each `zoom` stands for twice the width of the one before."""
     lives = build.completed_ns is None
     seconds = horizon_seconds(max(now_ns - build.started_ns, 0) / 1e9) if lives else build.duration_seconds
     roots, chain = root_misses(build.steps), marked_path(build) if seconds else []
@@ -160,8 +164,13 @@ def waterfall(build: Build, now_ns: int) -> Waterfall:
                 )
             )
         shown = platform if len(platforms) > 1 else ""
-        made.append(Lane(stage, shown, tuple(_runs(rows, folds=not lives)), path[_heading(at)]))
-    return Waterfall(tuple(made), tuple(ticks(seconds)) if seconds else (), seconds)
+        made.append(
+            Lane(stage, shown, tuple(_runs(rows, 0.0 if lives else 100 / (ASSUMED_PIXELS << zoom))), path[_heading(at)])
+        )
+    if not seconds:
+        return Waterfall(tuple(made), (), 0.0, seconds)
+    marked = ticks(seconds, MOST_TICKS << zoom)
+    return Waterfall(tuple(made), tuple(marked), 100 / marked[1].x if len(marked) > 1 else 1.0, seconds)
 
 
 def horizon_seconds(elapsed_seconds: float) -> float:
@@ -172,9 +181,9 @@ def horizon_seconds(elapsed_seconds: float) -> float:
     return float(next(one for one in _HORIZONS if one >= needed))
 
 
-def ticks(seconds: float) -> list[Tick]:
-    """Round times from 0 on: of clocks above a second, below it 1, 2 and 5 with zeros."""
-    step = _tick_step(seconds / MOST_TICKS)
+def ticks(seconds: float, most: int = MOST_TICKS) -> list[Tick]:
+    """Round times from 0 on, and about so many: of clocks above a second, below it 1, 2 and 5 with zeros."""
+    step = _tick_step(seconds / most)
     count = math.floor(seconds / step + 1e-9)
     return [Tick(_rounded(100 * at * step / seconds), _tick_text(at * step, step)) for at in range(count + 1)]
 
@@ -220,14 +229,19 @@ def _span(step: Step, build: Build, now_ns: int, seconds: float | None) -> tuple
     """A bar as long as its step's duration: one that several stages use runs in short pieces, minutes apart."""
     if step.started_ns is None or not seconds:
         return None
-    took = step.duration_seconds
-    if took is None or step.completed_ns is None:
-        end_ns = now_ns if build.completed_ns is None else build.completed_ns
-        took = max(end_ns - step.started_ns, 0) / 1e9
+    took = drawn_seconds(step, build, now_ns)
     start = min(max((step.started_ns - build.started_ns) / 1e9 / seconds, 0.0), 1.0)
     end = min(max(start + took / seconds, start), 1.0)
     x = _rounded(100 * start)
     return x, max(_rounded(_rounded(100 * end) - x), 0.0)
+
+
+def drawn_seconds(step: Step, build: Build, now_ns: int) -> float:
+    """How long a step that began is drawn: one without an end until the end of the build, or until now."""
+    if step.duration_seconds is not None and step.completed_ns is not None:
+        return step.duration_seconds
+    end_ns = now_ns if build.completed_ns is None else build.completed_ns
+    return max(end_ns - (step.started_ns or end_ns), 0) / 1e9
 
 
 def step_state(step: Step, *, lives: bool) -> str:
@@ -239,23 +253,23 @@ def step_state(step: Step, *, lives: bool) -> str:
     return step.outcome.value
 
 
-def _runs(rows: Iterable[Row], *, folds: bool) -> list[Run]:
-    """Rows that took less than a pixel side by side are one run, all others one each.
+def _runs(rows: Iterable[Row], pixel: float) -> list[Run]:
+    """Rows side by side that took less than a pixel, which is so many per cent, are one run, all others one each.
 
     What decides the length, what missed for a cause of its own and what failed is always seen. While a build runs,
     nothing folds: a row must not go while somebody looks at it.
     """
     runs: list[Run] = []
-    for is_quick, group in groupby(rows, key=lambda row: folds and _is_quick(row)):
+    for is_quick, group in groupby(rows, key=lambda row: _is_quick(row, pixel)):
         together = tuple(group)
         runs += [Run(together)] if is_quick else [Run((row,)) for row in together]
     return runs
 
 
-def _is_quick(row: Row) -> bool:
+def _is_quick(row: Row, pixel: float) -> bool:
     return (
         row.width is not None
-        and row.width < 100 / ASSUMED_PIXELS
+        and row.width < pixel
         and row.step.outcome in _FOLDED_OUTCOMES
         and not row.is_critical
         and not row.is_root
@@ -273,10 +287,11 @@ def _tick_step(least: float) -> float:
 
 
 def _tick_text(seconds: float, step: float) -> str:
-    if seconds and step < 0.1:
+    if 0 < seconds < 1 and step < 0.1:
         return f"{1000 * seconds:g} ms" if step >= 0.001 else f"{1e6 * seconds:g} µs"
-    if seconds < 60:
-        return f"{seconds:g} s"
+    if seconds < 60 or step < 1:
+        minutes, rest = divmod(round(seconds, 6), 60)
+        return f"{minutes:.0f} m {rest:g} s" if minutes else f"{rest:g} s"
     if seconds < 3600:
         return human_duration(seconds).removesuffix(" 0 s")
     return human_duration(seconds).removesuffix(" 00 m")

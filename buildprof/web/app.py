@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -43,18 +43,13 @@ from buildprof.web.api import (
 )
 from buildprof.web.checks import KeptChecks
 from buildprof.web.guard import Guard
+from buildprof.web.html import page_response
 from buildprof.web.live import EventStream, LiveEvents
 from buildprof.web.openapi import openapi_document
 from buildprof.web.problems import HANDLERS, Problem
 
 if TYPE_CHECKING:
     from buildprof.web.pages.every import Pages
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
-    " form-action 'self'; frame-ancestors 'none'"
-)
-"""Of pages: what is ours is loaded from here, nothing else is, and nothing that stands in a page itself runs."""
 
 QUERY_THREADS = 2
 QUERY_SECONDS = 20.0
@@ -91,6 +86,7 @@ def create_app(state: AppState) -> ASGIApp:
         exception_handlers=HANDLERS,
     )
     starlette.router.redirect_slashes = False
+    starlette.state.version = state.version
     return Guard(starlette, loopback_only=state.loopback_only)
 
 
@@ -147,7 +143,7 @@ class _Endpoints:
 
     async def page_of_build(self, request: Request) -> Response:
         ref = parse_ref(request.path_params["ref"])
-        return await self._page(lambda pages: pages.build(ref))
+        return await self._page(lambda pages: pages.build(ref, request.query_params))
 
     async def page_of_comparison(self, request: Request) -> Response:
         first, second = (parse_ref(request.path_params[name]) for name in ("first", "second"))
@@ -182,8 +178,7 @@ class _Endpoints:
 
             return make(Pages(self._state))
 
-        html = await self._queries.run(page)
-        return HTMLResponse(html, status, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
+        return page_response(await self._queries.run(page), status)
 
     async def metrics(self, request: Request) -> Response:
         state, openmetrics = self._state, wants_openmetrics(",".join(request.headers.getlist("accept")))

@@ -45,7 +45,7 @@ def test_the_step_that_grew_most_stands_first_with_what_it_took_before():
         ("RUN make (Dockerfile:3)", 0.0, 30.0),
         ("RUN test (Dockerfile:4)", 0.0, 8.0),
     ]
-    assert changes.sentence == "RUN make (Dockerfile:3) takes 30.0 s, 0.0 s before."
+    assert changes.sentence == "RUN make (Dockerfile:3) takes 30.0 s, 0 s before."
 
 
 def test_figures_are_medians_so_that_one_odd_build_changes_nothing():
@@ -85,7 +85,7 @@ def test_misses_that_came_are_told_with_their_cause():
     (miss,) = changes.misses
     assert miss.cause == "source_changed"
     assert miss.sentence.startswith("COPY app /app (Dockerfile:2) missed because README.md changed")
-    assert changes.sentence == f"RUN make (Dockerfile:3) takes 30.0 s, 0.0 s before. {miss.sentence}"
+    assert changes.sentence == f"RUN make (Dockerfile:3) takes 30.0 s, 0 s before. {miss.sentence}"
 
 
 def test_a_miss_that_was_usual_is_no_news():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from buildprof.analysis.waterfall import (
     ASSUMED_PIXELS,
+    MOST_TICKS,
     Row,
     Waterfall,
     horizon_seconds,
@@ -155,6 +156,7 @@ def test_of_a_build_without_a_length_no_step_has_a_place() -> None:
     drawn = waterfall(replace(shop(), completed_ns=at(0)), NOW)
     assert not drawn.seconds
     assert drawn.ticks == ()
+    assert drawn.spaces == 0
     assert {row.x for row in rows(drawn)} == {None}
 
 
@@ -164,12 +166,12 @@ def test_a_running_build_has_room_and_its_axis_never_shrinks(elapsed: float) -> 
     assert horizon_seconds(elapsed + 1) >= horizon_seconds(elapsed)
 
 
-@given(st.floats(1e-6, 1e6))
-def test_ticks_are_even_begin_at_zero_and_are_few_with_different_words(seconds: float) -> None:
-    found = ticks(seconds)
+@given(st.floats(1e-6, 1e6), st.integers(0, 6))
+def test_ticks_are_even_begin_at_zero_and_are_few_with_different_words(seconds: float, zoom: int) -> None:
+    found = ticks(seconds, MOST_TICKS << zoom)
     assert found[0].x == 0
     assert found[0].text == "0 s"
-    assert 1 <= len(found) <= 8
+    assert 1 <= len(found) <= (MOST_TICKS << zoom) + 2
     assert len({one.text for one in found}) == len(found)
     gaps = [second.x - first.x for first, second in pairwise(found)]
     assert all(gap == pytest.approx(gaps[0], abs=0.01) for gap in gaps)
@@ -185,6 +187,20 @@ def test_ticks_are_even_begin_at_zero_and_are_few_with_different_words(seconds: 
 )
 def test_ticks_are_round(seconds: float, words: list[str]) -> None:
     assert [one.text for one in ticks(seconds)] == words
+
+
+def test_zoom_adds_ticks_between_those_that_there_were_and_they_stay_round() -> None:
+    last = [one.text for one in ticks(72, MOST_TICKS << 6)][-3:]
+    assert last == ["1 m 11.6 s", "1 m 11.8 s", "1 m 12 s"]
+    assert [one.text for one in ticks(2, MOST_TICKS << 4)][:3] == ["0 s", "50 ms", "100 ms"]
+    assert "1.05 s" in {one.text for one in ticks(2, MOST_TICKS << 4)}
+
+
+def test_zoom_unfolds_what_has_become_wider_than_a_pixel() -> None:
+    quick = [step(f"RUN {n}", Outcome.HIT, 1, 1.005, place=("app", n + 1, 5)) for n in range(5)]
+    of = build(linked(*quick, step("RUN sleep", Outcome.MISS, 1, 11, place=("app", 6, 6))))
+    assert [len(run.rows) for run in waterfall(of, NOW).lanes[0].runs] == [5, 1]
+    assert [len(run.rows) for run in waterfall(of, NOW, zoom=4).lanes[0].runs] == [1] * 6
 
 
 def test_the_path_crosses_the_rows_between_two_of_its_steps() -> None:

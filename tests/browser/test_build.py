@@ -52,6 +52,24 @@ def test_the_arrow_keys_walk_through_the_steps(scenes: Scenes, open_page):
     assert page.evaluate("document.activeElement.id") == rows.first.get_attribute("id")
 
 
+def test_zoom_widens_the_drawing_adds_ticks_and_keeps_the_moment_in_the_middle(scenes: Scenes, open_page):
+    page = open_page(f"/builds/{scenes.last}")
+    ticks, table = page.locator(".axis text"), page.locator("table.waterfall")
+    before, width = ticks.all_inner_texts(), table.bounding_box()["width"]
+    page.get_by_role("link", name="Zoom in").click()
+    page.get_by_role("link", name="Zoom in").click()
+    ticks.nth(2 * len(before)).wait_for(state="attached")
+    assert table.bounding_box()["width"] == pytest.approx(4 * width, rel=0.3)
+    assert page.url.endswith("?zoom=2")
+    page.reload()
+    assert page.locator("table.waterfall.z2").count() == 1
+    page.locator("table.waterfall tr[tabindex='0']").focus()
+    page.keyboard.press("0")
+    ticks.nth(len(before)).wait_for(state="detached")
+    assert ticks.all_inner_texts() == before
+    assert "zoom" not in page.url
+
+
 def test_the_trace_is_a_file_for_viewers(scenes: Scenes, open_page):
     page = open_page(f"/builds/{scenes.last}")
     with page.expect_download() as download:

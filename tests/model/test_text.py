@@ -15,6 +15,7 @@ from buildprof.model.text import (
     human_size,
     parse_since,
     rfc3339,
+    said_duration,
     short_age,
     short_duration,
     short_size,
@@ -74,6 +75,14 @@ def test_lines_keep_their_indent_and_the_last_form_of_a_progress_bar() -> None:
 def test_durations(seconds: float, short: str, human: str) -> None:
     assert short_duration(seconds) == short
     assert human_duration(seconds) == human
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (0.0009, "<1 ms"), (0.001, "1 ms"), (0.018, "18 ms"), (0.0996, "0.1 s"), (41.8, "41.8 s")],
+)
+def test_short_times_in_sentences_are_milliseconds_and_none_is_said_as_zero_of_them(seconds: float, said: str) -> None:
+    assert said_duration(seconds) == said
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -31,10 +32,15 @@ from buildprof.store.queries import find_build, previous_build
 from buildprof.web.pages.build_layers import layers
 from buildprof.web.pages.build_why import why
 from buildprof.web.pages.dockerfile import dockerfile
+from buildprof.web.pages.paths import Address, build_path
 from buildprof.web.pages.render import change, duration, render, size
 from buildprof.web.pages.waterfall import lanes, row_id
+from buildprof.web.problems import Problem
 
 LOG_LINES = 10
+MOST_ZOOM = 6
+"""How often the waterfall can be made twice as wide."""
+
 MAX_LOG_LINE = 500
 _SOURCES = {Source.CLASSIC: "classic builder", Source.IMPORT: "imported"}
 
@@ -60,6 +66,16 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Zoom:
+    """Another width of the waterfall, to choose."""
+
+    zoom: int
+    href: Address
+    sign: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Worse:
     """A regression that this build began."""
 
@@ -68,8 +84,9 @@ class Worse:
     sentence: str
 
 
-def page(store: Engine, ref: str, version: str) -> bytes:
-    """Make the page. Blocks; raises StoreError, NotFound and Ambiguous among them."""
+def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> bytes:
+    """Make the page. `query` may have a `zoom`. Blocks; raises Problem 400 and StoreError, NotFound and Ambiguous among them."""
+    zoom = _zoom(query.get("zoom", "0"))
     build = find_build(store, ref)
     now_ns = time.time_ns()
     # Builds that could not be placed are not compared: they may be of different projects.
@@ -77,7 +94,7 @@ def page(store: Engine, ref: str, version: str) -> bytes:
     explanation = stored_explanation(store, build)
     explained = {miss.step_id for miss in explanation.misses} if explanation else set()
     causes = {one: miss.step_id for miss in explanation.misses for one in miss.collateral} if explanation else {}
-    drawn = waterfall(build, now_ns)
+    drawn = waterfall(build, now_ns, zoom)
     values = {
         "title": build_label(build),
         "here": "",
@@ -95,6 +112,8 @@ def page(store: Engine, ref: str, version: str) -> bytes:
         "why": why(explanation, build),
         "worse": _worse(store, build),
         "drawn": drawn,
+        "zoom": zoom,
+        "zooms": _zooms(build, zoom),
         "lanes": lanes(drawn, explained, causes),
         "states": list(dict.fromkeys(row.state for lane in drawn.lanes for run in lane.runs for row in run.rows)),
         "has_path": any(row.is_critical for lane in drawn.lanes for run in lane.runs for row in run.rows),
@@ -102,6 +121,17 @@ def page(store: Engine, ref: str, version: str) -> bytes:
         "layers": layers(store, build),
     }
     return render("build.html", values)
+
+
+def _zoom(text: str) -> int:
+    if text not in map(str, range(MOST_ZOOM + 1)):
+        raise Problem(400, f"zoom: a number from 0 to {MOST_ZOOM}")
+    return int(text)
+
+
+def _zooms(build: Build, zoom: int) -> list[Zoom]:
+    wanted = (max(zoom - 1, 0), "−", "Zoom out"), (0, "Fit", "Fit all"), (min(zoom + 1, MOST_ZOOM), "+", "Zoom in")  # noqa: RUF001  # a minus
+    return [Zoom(one, build_path(build.ref, one), sign, name) for one, sign, name in wanted]
 
 
 def _facts(build: Build) -> list[tuple[str, str]]:

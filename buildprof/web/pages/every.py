@@ -20,9 +20,9 @@ class Pages:
         """The list of builds, as the address wants it."""
         return builds.page(self._store, query, self._version)
 
-    def build(self, ref: str) -> bytes:
+    def build(self, ref: str, query: Mapping[str, str]) -> bytes:
         """One build."""
-        return build.page(self._store, ref, self._version)
+        return build.page(self._store, ref, query, self._version)
 
     def comparison(self, first: str, second: str) -> bytes:
         """Two builds side by side."""

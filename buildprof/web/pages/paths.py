@@ -17,9 +17,9 @@ def address(path: str, **parameters: object) -> Address:
     return Address(f"{path}?{urlencode(given, errors='replace')}" if given else path)
 
 
-def build_path(ref: str) -> Address:
-    """A build's page."""
-    return Address(f"/builds/{_part(ref)}")
+def build_path(ref: str, zoom: int = 0) -> Address:
+    """A build's page, with its waterfall so much larger."""
+    return address(f"/builds/{_part(ref)}", zoom=zoom or None)
 
 
 def trace_path(ref: str) -> Address:

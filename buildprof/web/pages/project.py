@@ -192,10 +192,10 @@ def _levels(signal: Signal, regressed: Sequence[Regression], usual: Mapping[Sign
     median, threshold = next(iter(standing), (None, None))
     if median is None or threshold is None:
         return []
-    return [
-        Level(median, "median", f"usual {figure_text(signal, median)}"),
-        Level(threshold, "threshold", f"worse beyond {figure_text(signal, threshold)}"),
-    ]
+    levels = [Level(median, "median", f"usual {figure_text(signal, median)}")]
+    if signal is not Signal.HIT_RATIO or threshold > 0:  # else it cannot be worse
+        levels.append(Level(threshold, "threshold", f"worse beyond {figure_text(signal, threshold)}"))
+    return levels
 
 
 def _marks(regressed: Iterable[Regression], builds: Sequence[BuildPoint]) -> list[Mark]:

@@ -59,9 +59,12 @@ def _environment() -> Environment:
     return environment
 
 
+_SAFE = (Markup, paths.Address, Cleaned)
+
+
 def _shown(value: object) -> object:
     """What an expression of a template becomes: text without control characters, a dash for what is not known."""
-    if isinstance(value, Markup | paths.Address | Cleaned):
+    if isinstance(value, _SAFE):
         return value
     if value is None:
         return NOT_KNOWN
@@ -77,8 +80,8 @@ def at_most(value: object, limit: int) -> Cleaned:
 
 
 def duration(seconds: float | None) -> str | None:
-    """Such as "41.8 s", or "18 ms"; "0 s" for none at all."""
-    return None if seconds is None else said_duration(seconds) if seconds else "0 s"
+    """Such as "41.8 s", or "18 ms"."""
+    return None if seconds is None else said_duration(seconds)
 
 
 def size(size_bytes: float | None) -> str | None:

@@ -1,14 +1,13 @@
 // Comfort for the page of a build: folds, zoom, keys, and what a step waits for. Without it all rows are shown.
 "use strict";
 
-const MOST_ZOOM = 6; // each doubles the width
 const SVG = "http://www.w3.org/2000/svg";
 const ROWS = "tr.step, tr.fold";
 
 // Nothing folds under the eyes of somebody who saw the build run.
 const wasRunning = document.querySelector("main [data-running]") !== null;
 const opened = new Set();
-let zoom = 0;
+let zoom = null; // as on the server, each doubles the width; null where there is no waterfall
 let current = null; // the id of the row that Tab comes to
 
 document.documentElement.classList.add("js");
@@ -22,7 +21,8 @@ function dress(root) {
   }
   const table = root.querySelector("table.waterfall");
   if (!table) return;
-  for (let at = 1; at <= MOST_ZOOM; at += 1) table.classList.toggle(`z${at}`, at === zoom);
+  zoom ??= Number(table.dataset.zoom);
+  table.className = `waterfall z${zoom}`;
   const rows = table.querySelectorAll(ROWS);
   const chosen = [...rows].find((row) => row.id && row.id === current) ?? rows[0];
   for (const row of rows) row.setAttribute("tabindex", row === chosen ? "0" : "-1");
@@ -52,18 +52,22 @@ function reveal() {
   target.scrollIntoView({ block: "center" });
 }
 
-// The moment in the middle stays there.
-function setZoom(wanted) {
+// The moment in the middle stays there. What a width has of ticks and folds, the server knows.
+function setZoom(name) {
+  const chosen = document.querySelector(`.zoom a[aria-label="${name}"]`);
   const track = document.querySelector("table.waterfall thead .track");
   const scroll = box();
-  const next = Math.min(Math.max(wanted, 0), MOST_ZOOM);
-  if (!track || next === zoom) return;
+  const next = Number(chosen?.dataset.zoom);
+  if (!chosen || next === zoom) return;
   const middle = (scroll.clientWidth + track.offsetLeft) / 2;
   const share = (scroll.scrollLeft + middle - track.offsetLeft) / track.offsetWidth;
   zoom = next;
   dress(document);
   scroll.scrollLeft = zoom ? track.offsetLeft + share * track.offsetWidth - middle : 0;
   relink();
+  const address = new URL(chosen.href);
+  history.replaceState(null, "", address.pathname + address.search + location.hash);
+  document.dispatchEvent(new Event("buildprof:stale"));
 }
 
 function move(step) {
@@ -132,8 +136,10 @@ const focusedRow = () => document.activeElement?.closest("table.waterfall tr.ste
 document.addEventListener("click", (event) => {
   const fold = event.target.closest?.("tr.fold button");
   if (fold) toggle(fold.closest("tbody"), fold.getAttribute("aria-expanded") !== "true");
-  const wanted = event.target.closest?.("[data-zoom]")?.dataset.zoom;
-  if (wanted) setZoom({ in: zoom + 1, out: zoom - 1, fit: 0 }[wanted]);
+  const wanted = event.target.closest?.(".zoom a");
+  if (!wanted || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  setZoom(wanted.getAttribute("aria-label"));
 });
 
 document.addEventListener("keydown", (event) => {
@@ -141,10 +147,10 @@ document.addEventListener("keydown", (event) => {
   const act = {
     ArrowDown: () => move(1),
     ArrowUp: () => move(-1),
-    "+": () => setZoom(zoom + 1),
-    "=": () => setZoom(zoom + 1),
-    "-": () => setZoom(zoom - 1),
-    0: () => setZoom(0),
+    "+": () => setZoom("Zoom in"),
+    "=": () => setZoom("Zoom in"),
+    "-": () => setZoom("Zoom out"),
+    0: () => setZoom("Fit all"),
   }[event.key];
   if (!act) return;
   event.preventDefault();

@@ -25,6 +25,7 @@ function tellAges() {
 let asked = 0;
 let waiting = null;
 let asking = false;
+let isStale = false;
 
 async function refresh() {
   waiting = null;
@@ -51,8 +52,17 @@ async function refresh() {
     // The agent is gone for a moment; the stream of events says when it is back.
   } finally {
     asking = false;
-    schedule();
+    if (isStale) ask();
+    else schedule();
   }
+}
+
+// Somebody asked for another view: at once, or as soon as the answer that is on its way has come.
+function ask() {
+  isStale = asking;
+  if (asking) return;
+  clearTimeout(waiting);
+  refresh();
 }
 
 function soon() {
@@ -85,5 +95,6 @@ tellAges();
 setInterval(tellAges, AGE_MS);
 document.addEventListener("visibilitychange", schedule);
 document.addEventListener("buildprof:after", tellAges);
+document.addEventListener("buildprof:stale", ask);
 follow();
 schedule();

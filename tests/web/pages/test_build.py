@@ -212,6 +212,27 @@ async def test_a_build_of_nothing_but_hostile_megabytes_has_a_page(site):
     assert len(html) < 300_000
 
 
+async def test_zoom_is_a_part_of_the_address_and_works_without_a_script(site):
+    sample = save(site, sample_builds.shop())
+    usual = await page(site, sample)
+    assert re.findall(r'data-zoom="(\d)" aria-label="([^"]+)"', usual) == [
+        ("0", "Zoom out"),
+        ("0", "Fit all"),
+        ("1", "Zoom in"),
+    ]
+    zoomed = (await site.client.get(f"/builds/{sample.ref}?zoom=2")).text
+    assert 'class="waterfall z2"' in zoomed
+    assert f'href="/builds/{sample.ref}?zoom=3#waterfall"' in zoomed
+    assert len(re.findall("<text", zoomed)) > 2 * len(re.findall("<text", usual))
+
+
+@pytest.mark.parametrize("zoom", ["7", "-1", "x", "1.0", "٣", "1" * 2000])
+async def test_a_zoom_that_there_is_not_is_one_clear_problem(site, zoom):
+    sample = save(site, sample_builds.shop())
+    response = await site.client.get(f"/builds/{sample.ref}", params={"zoom": zoom})
+    assert (response.status_code, response.json()["detail"]) == (400, "zoom: a number from 0 to 6")
+
+
 @pytest.mark.parametrize("path", ["/builds/none", "/builds/%00", f"/builds/{'x' * 300}"])
 async def test_a_build_that_is_not_known_is_a_problem(site, path):
     assert (await site.client.get(path)).status_code == 404
