@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import httpx
 import pytest
 
+from buildprof.analysis.growth import ImageGrowth, LayerGrowth
+from buildprof.model.build import Image
+from buildprof.model.image import FileGrowth
 from buildprof.model.recipe import Recipe, Written
 from buildprof.model.step import Outcome
+from buildprof.web.app import create_app
 from tests.cli.sample_builds import build, linked, shop, step
 from tests.web.conftest import a_build
 from tests.web.pages.tags import HOSTILE, tags, text
@@ -61,6 +66,51 @@ async def test_no_name_adds_an_element_or_an_attribute(site, hostile):
     plain, html = await page(site, "plain1", "plain2"), await page(site, "hostile1", "hostile2")
     assert tags(html) == tags(plain)
     assert not set(html) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+MB = 1_000_000
+
+
+def grown_images(name: str = "x") -> ImageGrowth:
+    layers = (LayerGrowth(1, 1, f"RUN {name}", 20 * MB, 40 * MB), LayerGrowth(2, 2, "COPY . .", 5, 5))
+    files = (FileGrowth(f"app/{name}", None, 30 * MB, 1), FileGrowth("app/old.bin", 10 * MB, None, 1))
+    return ImageGrowth(80 * MB, 100 * MB, 60 * MB, 80 * MB, 1, layers, files, 5, 30 * MB, 10 * MB)
+
+
+def with_two_images(site, growth: ImageGrowth) -> httpx.AsyncClient:
+    """A client of the same site, with two builds of different images of which it is known what grew."""
+    site.save(a_build("one", image=Image("sha256:1", (), 80 * MB, 3)))
+    site.save(a_build("two", minutes=1, image=Image("sha256:2", (), 100 * MB, 3)))
+    app = create_app(replace(site.state, image_growth=lambda _before, _after: growth))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:19323")
+
+
+async def test_layers_and_files_that_grew_are_told_largest_first_and_how_many_more(site):
+    async with with_two_images(site, grown_images("new.bin")) as client:
+        said = text((await client.get("/compare/one/two")).text)
+    grew = said[said.index("What grew in the image") :]
+    assert "+20 MB RUN new.bin" in grew
+    assert "COPY . ." not in grew
+    assert grew.index("+30 MB app/new.bin new") < grew.index("-10 MB app/old.bin gone") < grew.index("And 3 more.")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_no_name_of_a_layer_or_a_file_adds_an_element(site, hostile):
+    shown = []
+    for name in ("x", hostile):
+        async with with_two_images(site, grown_images(name)) as client:
+            shown.append((await client.get("/compare/one/two")).text)
+    assert tags(shown[0]) == tags(shown[1])
+    assert not set(shown[1]) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+async def test_a_base_image_that_is_another_now_is_named(site):
+    for minutes, (ref, digest) in enumerate((("before", "1"), ("after", "2"))):
+        images = (("docker.io/library/python:3.12", f"sha256:{digest * 64}"),)
+        recipe = replace(written("RUN make", 2), images=images)
+        one = step("RUN make", Outcome.MISS, 0, 1, place=("app", 1, 1), recipe=recipe)
+        site.save(build((one,), ref=ref, started_ns=a_build(minutes=minutes).started_ns))
+    assert "python:3.12 is another image: 2222" in text(await page(site, "before", "after"))
 
 
 async def test_the_same_build_twice_is_no_difference(site):
