@@ -47,7 +47,7 @@ class Growth:
         return grown_bytes <= (before_bytes * self.share if self.share is not None else self.bytes or 0)
 
     def __str__(self) -> str:
-        return f"{self.share * 100:g} %" if self.share is not None else human_size(self.bytes or 0)
+        return f"{self.share * 100:g}%" if self.share is not None else human_size(self.bytes or 0)
 
 
 def parse_growth(text: str) -> Growth:

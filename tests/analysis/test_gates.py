@@ -70,7 +70,7 @@ def test_each_limit_that_is_not_kept_says_what_it_is():
         "wasted 100 B is above 99 B",
         "growth of 100 B from 1 kB is above 99 B",
     ]
-    assert broken(Gates(max_growth=Growth(share=0.05))) == ["growth of 100 B from 1 kB is above 5 %"]
+    assert broken(Gates(max_growth=Growth(share=0.05))) == ["growth of 100 B from 1 kB is above 5%"]
 
 
 def test_of_too_much_waste_it_is_said_what_the_base_image_brings_along():

@@ -87,7 +87,7 @@ def tick_text(value: float, unit: Unit) -> str:
 def figure_text(value: float, unit: Unit) -> str:
     """A figure with its unit, in sentences."""
     if unit is Unit.SHARE:
-        return f"{100 * value:.0f} %"
+        return f"{100 * value:.0f}%"
     return human_size(round(value)) if unit is Unit.BYTES else said_duration(value)
 
 

@@ -186,7 +186,7 @@ def _figures(build: Build, previous: Build | None, explanation: Explanation | No
 
 
 def _percent(ratio: float | None) -> str:
-    return "" if ratio is None else f"{100 * ratio:.0f} %"
+    return "" if ratio is None else f"{100 * ratio:.0f}%"
 
 
 def _failure(build: Build) -> Failure | None:

@@ -97,8 +97,8 @@ def change(size_bytes: int | None) -> str | None:
 
 
 def percent(share: float | None) -> str | None:
-    """Such as "87 %", of a share of 1."""
-    return None if share is None else f"{100 * share:.0f} %"
+    """Such as "87%", of a share of 1."""
+    return None if share is None else f"{100 * share:.0f}%"
 
 
 def moment(time_ns: int | None, now_ns: int) -> Markup | str:

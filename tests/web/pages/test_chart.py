@@ -33,7 +33,7 @@ def drawn(values, *, unit=Unit.SECONDS, **options):
         ([3900.0, 3960.0], Unit.SECONDS, ["1 h", "1 h 02 m", "1 h 04 m", "1 h 06 m"]),
         ([214e6, 100e6], Unit.BYTES, ["0", "100 MB", "200 MB", "300 MB"]),
         ([1.91e6, 1.93e6], Unit.BYTES, ["1.8 MB", "1.85 MB", "1.9 MB", "1.95 MB"]),
-        ([0.2, 0.4], Unit.SHARE, ["0 %", "25 %", "50 %", "75 %", "100 %"]),
+        ([0.2, 0.4], Unit.SHARE, ["0%", "25%", "50%", "75%", "100%"]),
         ([0.0], Unit.SECONDS, ["0", "1 s"]),
     ],
 )
@@ -132,7 +132,7 @@ def test_levels_are_in_the_picture_and_their_words_do_not_meet():
 
 
 def test_words_of_levels_at_the_bottom_stay_above_the_dates_and_do_not_meet():
-    levels = [Level(0.4, "median", "usual 40 %"), Level(0.0, "threshold", "worse beyond 0 %")]
+    levels = [Level(0.4, "median", "usual 40%"), Level(0.0, "threshold", "worse beyond 0%")]
     for at in (0.4, 0.02):
         median, threshold = drawn([0.5], unit=Unit.SHARE, levels=[replace(levels[0], value=at), levels[1]]).levels
         assert threshold.text_y < BOTTOM

@@ -102,7 +102,7 @@ async def test_waste_is_told_by_kind_and_by_where_it_lies(site):
     (kinds,) = re.findall(r'<table class="kinds">.*?</table>', html, re.DOTALL)
     assert text(kinds).endswith("removed 20 MB 1 overwritten 10 MB 1 duplicate not counted as waste 5 MB 1")
     (tree,) = re.findall(r'<ul class="tree">.*</ul>', html, re.DOTALL)
-    assert text(tree).index("usr/lib/old.so 20 MB 66.7 %") < text(tree).index("app/data/a.bin 10 MB 33.3 %")
+    assert text(tree).index("usr/lib/old.so 20 MB 66.7%") < text(tree).index("app/data/a.bin 10 MB 33.3%")
     assert "5 MB in 1 file whose bytes are there twice; they are no waste" in text(html)
 
 

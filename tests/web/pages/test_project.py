@@ -71,7 +71,7 @@ async def test_figures_at_its_head_have_units(site):
     html = await page(site)
     assert figure(html, "Builds").startswith("3 0 failed, last 28 minutes ago")
     assert figure(html, "Usual build time") == "10.0 s last 20.0 s, +100%"
-    assert figure(html, "Cache hits") == "75 % of the last 20 builds"
+    assert figure(html, "Cache hits") == "75% of the last 20 builds"
     assert figure(html, "Lost to misses") == "1.5 s by the builds shown here"
     assert figure(html, "Image") == "120 MB +20 MB since the build before"
 
@@ -84,7 +84,7 @@ async def test_each_build_has_its_place_in_the_charts_and_leads_to_its_page(site
     assert (first, second) == ("/builds/first", "/builds/second")
     assert re.fullmatch(r"first, \d{4}-\d\d-\d\d \d\d:\d\d UTC: 10\.0 s", told)
     assert failed.endswith("UTC, failed: 12.0 s")
-    assert points(html, "hits")[0][1].endswith("25 %")
+    assert points(html, "hits")[0][1].endswith("25%")
     assert points(html, "image")[0][1].endswith("214 MB")
     assert 'aria-label="Build time: from 10.0 s to 12.0 s, last 12.0 s"' in html
 
