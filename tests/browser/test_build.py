@@ -76,3 +76,21 @@ def test_the_trace_is_a_file_for_viewers(scenes: Scenes, open_page):
         page.get_by_role("link", name="trace").click()
     trace = json.loads(download.value.path().read_text())
     assert any("npm" in one["name"] or "RUN" in one["name"] for one in trace["traceEvents"])
+
+
+def test_a_step_that_is_chosen_shows_what_it_waits_for_and_what_waits_for_it(scenes: Scenes, open_page):
+    page = open_page(f"/builds/{scenes.last}")
+    row = page.locator("table.waterfall tr.step[data-in]:visible").last
+    sources = (row.get_attribute("data-in") or "").split()
+    row.focus()
+    lines = page.locator("#links polyline.input")
+    assert 1 <= lines.count() <= len(sources)
+    # Each line ends where the bar of the chosen step begins.
+    bar, frame = row.locator("rect").bounding_box(), page.locator("#waterfall-box").bounding_box()
+    for line in lines.all():
+        x, y = map(float, (line.get_attribute("points") or "").split()[-1].split(","))
+        assert x == pytest.approx(bar["x"] - frame["x"], abs=2)
+        assert y == pytest.approx(bar["y"] + bar["height"] / 2 - frame["y"], abs=2)
+    page.locator("h1").click()
+    page.locator(".brand").focus()
+    assert page.locator("#links polyline").count() == 0
