@@ -69,7 +69,7 @@ class Failure:
 class Zoom:
     """Another width of the waterfall, to choose."""
 
-    zoom: int
+    id: str
     href: Address
     sign: str
     name: str
@@ -113,6 +113,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "worse": _worse(store, build),
         "drawn": drawn,
         "zoom": zoom,
+        "most_zoom": MOST_ZOOM,
         "zooms": _zooms(build, zoom),
         "lanes": lanes(drawn, explained, causes),
         "states": list(dict.fromkeys(row.state for lane in drawn.lanes for run in lane.runs for row in run.rows)),
@@ -130,8 +131,12 @@ def _zoom(text: str) -> int:
 
 
 def _zooms(build: Build, zoom: int) -> list[Zoom]:
-    wanted = (max(zoom - 1, 0), "−", "Zoom out"), (0, "Fit", "Fit all"), (min(zoom + 1, MOST_ZOOM), "+", "Zoom in")  # noqa: RUF001  # a minus
-    return [Zoom(one, build_path(build.ref, one), sign, name) for one, sign, name in wanted]
+    wanted = (
+        ("out", max(zoom - 1, 0), "−", "Zoom out"),  # noqa: RUF001  # a minus
+        ("fit", 0, "Fit", "Fit all"),
+        ("in", min(zoom + 1, MOST_ZOOM), "+", "Zoom in"),
+    )
+    return [Zoom(id_, build_path(build.ref, one), sign, name) for id_, one, sign, name in wanted]
 
 
 def _facts(build: Build) -> list[tuple[str, str]]:

@@ -53,20 +53,22 @@ function reveal() {
 }
 
 // The moment in the middle stays there. What a width has of ticks and folds, the server knows.
-function setZoom(name) {
-  const chosen = document.querySelector(`.zoom a[aria-label="${name}"]`);
+function setZoom(wanted) {
   const track = document.querySelector("table.waterfall thead .track");
   const scroll = box();
-  const next = Number(chosen?.dataset.zoom);
-  if (!chosen || next === zoom) return;
+  const most = Number(document.querySelector("table.waterfall")?.dataset.mostZoom);
+  const next = Math.min(Math.max(wanted, 0), most);
+  if (!track || next === zoom) return;
   const middle = (scroll.clientWidth + track.offsetLeft) / 2;
   const share = (scroll.scrollLeft + middle - track.offsetLeft) / track.offsetWidth;
   zoom = next;
   dress(document);
   scroll.scrollLeft = zoom ? track.offsetLeft + share * track.offsetWidth - middle : 0;
   relink();
-  const address = new URL(chosen.href);
-  history.replaceState(null, "", address.pathname + address.search + location.hash);
+  const address = new URL(location.href);
+  if (zoom) address.searchParams.set("zoom", zoom);
+  else address.searchParams.delete("zoom");
+  history.replaceState(null, "", address);
   document.dispatchEvent(new Event("buildprof:stale"));
 }
 
@@ -139,7 +141,7 @@ document.addEventListener("click", (event) => {
   const wanted = event.target.closest?.(".zoom a");
   if (!wanted || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  setZoom(wanted.getAttribute("aria-label"));
+  setZoom({ in: zoom + 1, out: zoom - 1, fit: 0 }[wanted.dataset.zoom]);
 });
 
 document.addEventListener("keydown", (event) => {
@@ -147,10 +149,10 @@ document.addEventListener("keydown", (event) => {
   const act = {
     ArrowDown: () => move(1),
     ArrowUp: () => move(-1),
-    "+": () => setZoom("Zoom in"),
-    "=": () => setZoom("Zoom in"),
-    "-": () => setZoom("Zoom out"),
-    0: () => setZoom("Fit all"),
+    "+": () => setZoom(zoom + 1),
+    "=": () => setZoom(zoom + 1),
+    "-": () => setZoom(zoom - 1),
+    0: () => setZoom(0),
   }[event.key];
   if (!act) return;
   event.preventDefault();
