@@ -237,7 +237,9 @@ def _next_number(connection: sqlite3.Connection) -> int:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the file and see that it is ours. sqlite3.DatabaseError if it is not."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # names of files are for the owner's eyes
+    # Names of files are for the owner's eyes. One that is there is not opened: to close it would give up SQLite's locks.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

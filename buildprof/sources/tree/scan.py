@@ -1,7 +1,7 @@
 """Reading one directory: its entries' stat records, and the contents of the files that may have changed.
 
-Links are never followed, FIFOs and devices never opened. A file that cannot be read and a directory that is gone are
-no errors.
+Links are never followed, FIFOs and devices never opened, and no database of our own, wherever a context has it. A file
+that cannot be read and a directory that is gone are no errors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import xxhash
 
@@ -45,6 +46,28 @@ _KIND = 0o170000
 _ENCODING = sys.getfilesystemencoding()
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+_OWN_SUFFIXES = (b".db", b".db-wal", b".db-shm")
+_own_directories: set[tuple[int, int]] = set()
+
+
+def leave_unopened(directory: Path) -> None:
+    """Never open the databases in a directory: this process has SQLite's locks on them.
+
+    POSIX gives up all locks that a process has on a file when it closes any descriptor of it, so to read one of them
+    would let others take its log away (sqlite.org/howtocorrupt.html, 2.2). Such files count as unreadable.
+    """
+    with suppress(OSError):
+        info = directory.stat()
+        _own_directories.add((info.st_dev, info.st_ino))
+
+
+def _is_own(name: bytes, directory: int | bytes) -> bool:
+    if not name.endswith(_OWN_SUFFIXES):
+        return False
+    info = os.stat(directory)  # noqa: PTH116  # a descriptor, or bytes
+    return (info.st_dev, info.st_ino) in _own_directories
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +210,8 @@ def _content(
     if known is not None and known[0] == record and known[1] not in REDO:
         return State(known[1]), known[2], False
     _, _, _, size, mtime_ns, ctime_ns, _ = STAT.unpack(record)
+    if _is_own(name, directory):
+        return State.UNREADABLE, _NO_HASH, False
     if size > LARGE_BYTES:
         return State.PENDING, _NO_HASH, False
     now_ns = time.time_ns()

@@ -22,6 +22,7 @@ from buildprof.sources.tree.entry import unpack
 from buildprof.sources.tree.ignore import ignore_file
 from buildprof.sources.tree.index import CannotWatchError, Index
 from buildprof.sources.tree.inotify import Inotify
+from buildprof.sources.tree.scan import leave_unopened
 
 MAX_BUILD_FILES = 1000
 MAX_DIRTY_NAMES = 1000
@@ -62,6 +63,7 @@ class Trees:
     def __init__(self, path: Path, on_change: Callable[[TreeStatus], None] | None = None) -> None:
         """`path` is that of trees.db; `on_change` is called, from any thread, when a tree's state is another one."""
         self._database = Database(path)
+        leave_unopened(path.parent)
         self._inotify = Inotify(path.with_name(path.name + ".markers"))
         self._on_change = on_change
         self._lock = threading.Lock()

@@ -2,6 +2,8 @@ import os
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from buildprof.model.snapshot import ContextChanges, Snapshot
 from buildprof.sources.tree import index as index_module
 from buildprof.sources.tree.database import TreeNote, read_notes
 from buildprof.sources.tree.watch import Trees, may_watch
+from buildprof.store.connect import open_store
+from buildprof.store.writer import Writer
 from tests.sources.tree.trees import make
 
 ALL = [ContextUse()]
@@ -311,3 +315,25 @@ def test_a_file_of_any_date_is_watched(trees: Trees, context: Path):
     (context / "src/far").write_text("2")
     os.utime(context / "src/far", ns=(0, 10_413_792_000 * 10**9))
     assert changes(trees, before, snap(trees, context)).changed == ("src/far",)
+
+
+def test_a_store_that_lies_in_a_context_keeps_its_locks(tmp_path: Path):
+    """Else a command that looks at the store would take away the log that the agent writes to, and what is in it."""
+    context = make(tmp_path / "context", {"Dockerfile": "FROM x"})
+    url = f"sqlite:///{context}/store.db"
+    engine = open_store(url)
+    writer = Writer(engine)
+    trees = Trees(context / "trees.db")
+    look = "import sys; from buildprof.store.connect import open_store; open_store(sys.argv[1]).dispose()"
+    for value in ("first", "second"):
+        writer.set_cursor("events", value)
+        snap(trees, context)
+        subprocess.run([sys.executable, "-c", look, url], check=True)
+    read = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT value FROM cursors').fetchall())"
+    seen = subprocess.run(
+        [sys.executable, "-c", read, f"{context}/store.db"], check=True, capture_output=True, text=True
+    )
+    assert seen.stdout.strip() == "[('second',)]"
+    trees.close()
+    writer.close()
+    engine.dispose()
