@@ -58,10 +58,13 @@ class StepPair:
     def difference_bytes(self) -> int | None:
         """After less before of the layers; None unless both builds have the step and both sizes are known.
 
-        None of another base too: a FROM has only the base's last layer.
+        None of another base too: a FROM has only the base's last layer. One layer has one size, though it is told in
+        two ways: as the engine counts it, and once the image was analysed by its files.
         """
         if self.before is None or self.after is None or self.is_other_base:
             return None
+        if self.before.layer and self.after.layer and self.before.layer.digest == self.after.layer.digest != "":
+            return 0
         before, after = step_size_bytes(self.before), step_size_bytes(self.after)
         return None if before is None or after is None else after - before
 

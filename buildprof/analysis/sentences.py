@@ -143,6 +143,7 @@ _PROOFS = {
     Cause.EVICTED: "the same was built here before, and its cache record is gone",
     Cause.COLD_BUILDER: "the same was built before, and never here",
 }
+_NEVER_SUCCEEDED = "the earlier builds that have this step ended without it"
 
 
 def how_known(miss: Miss) -> str:
@@ -150,7 +151,8 @@ def how_known(miss: Miss) -> str:
     if miss.finding.cause is Cause.UNKNOWN:
         return ""
     if miss.finding.confidence is Confidence.CERTAIN:
-        return f"Certain: {_PROOFS[miss.finding.cause]}."
+        is_other = miss.finding.evidence.get("reason") == "never_succeeded"
+        return f"Certain: {_NEVER_SUCCEEDED if is_other else _PROOFS[miss.finding.cause]}."
     return "Probable: it is what is left, as far as the builds could be compared."
 
 

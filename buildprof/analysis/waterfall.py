@@ -16,7 +16,6 @@ from buildprof.analysis.reading_order import reading_order
 from buildprof.analysis.step_words import marked_path
 from buildprof.model.build import Build
 from buildprof.model.step import Kind, Outcome, Step
-from buildprof.model.text import human_duration
 
 ASSUMED_PIXELS = 800
 """How wide a drawing is taken to be, to tell what takes less than a pixel of it."""
@@ -289,12 +288,10 @@ def _tick_step(least: float) -> float:
 def _tick_text(seconds: float, step: float) -> str:
     if 0 < seconds < 1 and step < 0.1:
         return f"{1000 * seconds:g} ms" if step >= 0.001 else f"{1e6 * seconds:g} µs"
-    if seconds < 60 or step < 1:
-        minutes, rest = divmod(round(seconds, 6), 60)
-        return f"{minutes:.0f} m {rest:g} s" if minutes else f"{rest:g} s"
-    if seconds < 3600:
-        return human_duration(seconds).removesuffix(" 0 s")
-    return human_duration(seconds).removesuffix(" 00 m")
+    minutes, rest = divmod(round(seconds, 6), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{figure:g} {unit}" for figure, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if figure]
+    return " ".join(parts) or "0 s"
 
 
 def _rounded(per_cent: float) -> float:

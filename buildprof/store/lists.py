@@ -1,4 +1,4 @@
-"""What a list of builds shows beside their heads: how long their targets took lately, and what misses cost them."""
+"""What a list of builds shows beside their heads: what became of steps, what misses cost, how long their targets took."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import Engine, func, select
 
 from buildprof.model.build import Build, Status
+from buildprof.model.step import Outcome
 from buildprof.store import schema
 from buildprof.store.connect import reading
 from buildprof.store.rows import key_text
@@ -44,6 +45,22 @@ def lost_seconds(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, s
     )
     with reading(engine) as connection:
         return {(builder, ref): seconds for builder, ref, seconds in connection.execute(statement)}
+
+
+def outcome_counts(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], dict[Outcome, int]]:
+    """How many cacheable steps of each build, by its (builder, ref), came out how; builds without any are left out."""
+    known, steps = schema.builds, schema.steps
+    statement = (
+        select(known.c.builder, known.c.ref, steps.c.outcome, func.count())
+        .join_from(known, steps, known.c.key == steps.c.build_key)
+        .where(known.c.ref.in_([key_text(one.ref) for one in builds]), steps.c.cacheable)
+        .group_by(known.c.builder, known.c.ref, steps.c.outcome)
+    )
+    found: dict[tuple[str, str], dict[Outcome, int]] = {}
+    with reading(engine) as connection:
+        for builder, ref, outcome, count in connection.execute(statement):
+            found.setdefault((builder, ref), {})[Outcome(outcome)] = count
+    return found
 
 
 def project_names(engine: Engine, limit: int) -> list[str]:

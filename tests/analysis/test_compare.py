@@ -146,3 +146,14 @@ def test_the_document_has_heads_sums_and_pairs() -> None:
     assert list(document["steps"][0]) == [
         *("name", "change", "difference_seconds", "difference_bytes", "before", "after"),
     ]
+
+
+def test_a_layer_that_both_builds_have_has_not_grown_though_it_is_told_in_two_ways() -> None:
+    """The engine counts blocks or archives; an analysed image has the bytes of its files."""
+    told = step("RUN make", Outcome.HIT, 0, 0, place=("app", 1, 1), layer=Layer("sha256:1", 1161))
+    analysed = replace(told, layer=Layer("sha256:1", 1000))
+    other = replace(told, layer=Layer("sha256:2", 1000))
+    assert [compare_builds(build((told,)), build((one,))).pairs[0].difference_bytes for one in (analysed, other)] == [
+        0,
+        -161,
+    ]

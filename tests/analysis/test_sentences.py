@@ -185,6 +185,8 @@ def test_what_is_certain_is_told_apart_from_what_is_probable():
     assert how_known(a_miss(Cause.NO_CACHE)) == "Certain: the builder was asked for it."
     assert how_known(a_miss(Cause.NO_CACHE, confidence=LIKELY)).startswith("Probable: ")
     assert how_known(a_miss(Cause.UNKNOWN)) == ""
+    never = a_miss(Cause.FIRST_BUILD, {"reason": "never_succeeded"})
+    assert how_known(never) == "Certain: the earlier builds that have this step ended without it."
 
 
 def test_the_paragraph_tells_of_the_dearest_and_counts_the_rest():

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from buildprof.analysis.waterfall import (
@@ -166,6 +166,7 @@ def test_a_running_build_has_room_and_its_axis_never_shrinks(elapsed: float) -> 
     assert horizon_seconds(elapsed + 1) >= horizon_seconds(elapsed)
 
 
+@example(3610.0, 6)
 @given(st.floats(1e-6, 1e6), st.integers(0, 6))
 def test_ticks_are_even_begin_at_zero_and_are_few_with_different_words(seconds: float, zoom: int) -> None:
     found = ticks(seconds, MOST_TICKS << zoom)
@@ -182,6 +183,7 @@ def test_ticks_are_even_begin_at_zero_and_are_few_with_different_words(seconds: 
     [
         (41.8, ["0 s", "10 s", "20 s", "30 s", "40 s"]),
         (0.3, ["0 s", "50 ms", "100 ms", "150 ms", "200 ms", "250 ms", "300 ms"]),
+        (8000, ["0 s", "30 m", "1 h", "1 h 30 m", "2 h"]),
         (600, ["0 s", "2 m", "4 m", "6 m", "8 m", "10 m"]),
     ],
 )

@@ -49,7 +49,7 @@ def step(
     if size is not None and kind is Kind.CONTEXT:
         values["transferred_bytes"] = size
     elif size is not None:
-        values["layer"] = Layer(f"sha256:{name}", size)
+        values["layer"] = Layer(f"sha256:{name}:{size}", size)
     return Step(**(values | more))  # type: ignore[arg-type]
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
 from buildprof.model.build import Status
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
-from buildprof.store.lists import TREND, lost_seconds, project_names, recent_durations
+from buildprof.model.step import Outcome
+from buildprof.store.lists import TREND, lost_seconds, outcome_counts, project_names, recent_durations
 from buildprof.store.writer import Writer
 from tests.store.samples import SECOND, T0, make_build
 
@@ -46,6 +49,18 @@ def test_what_each_build_lost_is_added_up(engine: Engine, writer: Writer) -> Non
         ("remote", "one"): pytest.approx(2.0),
     }
     assert lost_seconds(engine, []) == {}
+
+
+def test_what_became_of_cacheable_steps_is_counted(engine: Engine, writer: Writer) -> None:
+    step = make_build().steps[0]
+    told = [(Outcome.HIT, True), (Outcome.HIT, True), (Outcome.MISS, True), (Outcome.NONE, False)]
+    steps = tuple(
+        replace(step, id=str(at), outcome=outcome, cacheable=cacheable) for at, (outcome, cacheable) in enumerate(told)
+    )
+    save(writer, "one", steps=steps)
+    save(writer, "two", 1, steps=())
+    found = outcome_counts(engine, [make_build("one"), make_build("two")])
+    assert found == {("default", "one"): {Outcome.HIT: 2, Outcome.MISS: 1}}
 
 
 def test_names_of_projects_come_once_and_in_order(engine: Engine, writer: Writer) -> None:

@@ -86,6 +86,6 @@ def _largest(sizes: Iterable[int | None]) -> int:
 
 
 def _bar(size: int | None, most: int, *, is_base: bool) -> Bar | None:
-    if size is None or size < 0 or not most:
+    if size is None or size <= 0:
         return None
     return Bar((Part(0.0, round(max(100 * size / most, 0.15), 2), "base" if is_base else "layer"),), human_size(size))

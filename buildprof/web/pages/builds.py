@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from buildprof.model.build import Build, Status
-from buildprof.store.lists import lost_seconds, project_names, recent_durations
+from buildprof.model.step import Outcome
+from buildprof.store.lists import lost_seconds, outcome_counts, project_names, recent_durations
 from buildprof.store.queries import list_builds
 from buildprof.web.api import page_token, parse_filter
-from buildprof.web.pages.drawing import Bar, Spark, outcome_bar, spark
+from buildprof.web.pages.drawing import OUTCOMES, Bar, Spark, outcome_bar, spark
 from buildprof.web.pages.paths import address
 from buildprof.web.pages.render import duration, render
 
@@ -45,7 +46,7 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
     now_ns = time.time_ns()
     builds = list_builds(store, wanted)
     trends = recent_durations(store, ((one.project, one.target) for one in builds))
-    lost = lost_seconds(store, builds)
+    lost, outcomes = lost_seconds(store, builds), outcome_counts(store, builds)
     following = page_token(builds[-1]) if len(builds) == PAGE_BUILDS else None
     filters = {name: value for name, value in given.items() if name != "before"}
     values = {
@@ -54,7 +55,8 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
         "version": version,
         "live": "all" if "before" not in given else "",
         "now_ns": now_ns,
-        "rows": [_row(one, trends, lost, now_ns) for one in builds],
+        "rows": [_row(one, trends, lost, outcomes, now_ns) for one in builds],
+        "outcomes": [one.value for one in OUTCOMES if any(one in counts for counts in outcomes.values())],
         "given": {name: given.get(name, "") for name in _NAMES},
         "is_filtered": bool(filters),
         "projects": project_names(store, MAX_PROJECTS),
@@ -70,6 +72,7 @@ def _row(
     build: Build,
     trends: Mapping[tuple[str, str], list[float]],
     lost: Mapping[tuple[str, str], float],
+    outcomes: Mapping[tuple[str, str], Mapping[Outcome, int]],
     now_ns: int,
 ) -> Row:
     seconds = max(now_ns - build.started_ns, 0) / 1e9 if build.status is Status.RUNNING else build.duration_seconds
@@ -79,6 +82,6 @@ def _row(
         build=build,
         seconds=seconds,
         lost_seconds=lost.get((build.builder, build.ref)),
-        bar=outcome_bar(build),
+        bar=outcome_bar(outcomes.get((build.builder, build.ref), {})),
         trend=spark(values, told),
     )

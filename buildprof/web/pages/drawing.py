@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from buildprof.model.build import Build
 from buildprof.model.step import Outcome
 
 SPARK_WIDTH, SPARK_HEIGHT = 72, 16
@@ -47,25 +46,30 @@ PATTERNS = {"failed": "url(#hatch)", "shared": "url(#dots)"}
 """Fills that stand in the page, since a pattern in a style sheet would be looked for there."""
 
 
-def outcome_bar(build: Build) -> Bar | None:
-    """Hits, misses and failures of a build; None of one without cacheable steps. Counts by the build's summary."""
-    summary = build.summary
-    if not summary.cacheable_steps:
-        return None
-    hits, misses = summary.cache_hits or 0, summary.cache_misses or 0
-    rest = max(summary.cacheable_steps - hits - misses, 0)
-    last = "failed" if build.error is not None else "skipped"
-    counts = [(Outcome.HIT.value, hits), (Outcome.MISS.value, misses), (last, rest)]
-    total = hits + misses + rest
+OUTCOMES = {
+    Outcome.HIT: "hit",
+    Outcome.MISS: "missed",
+    Outcome.SHARED: "shared",
+    Outcome.FAILED: "failed",
+    Outcome.CANCELED: "canceled",
+    Outcome.SKIPPED: "did not run",
+    Outcome.NONE: "to come",
+}
+"""What became of cacheable steps, in the order in which a bar shows them."""
+
+
+def outcome_bar(counts: Mapping[Outcome, int]) -> Bar | None:
+    """What became of the cacheable steps of a build; None of one without any."""
+    total = sum(counts.values())
     parts: list[Part] = []
     at = 0.0
-    for kind, count in counts:
-        if count:
+    for outcome in OUTCOMES:
+        if count := counts.get(outcome, 0):
             width = 100 * count / total
-            parts.append(Part(round(at, 2), round(width, 2), kind))
+            parts.append(Part(round(at, 2), round(width, 2), outcome.value))
             at += width
-    told = [f"{hits} hit", f"{misses} missed", *([f"{rest} did not run"] if rest else [])]
-    return Bar(tuple(parts), ", ".join(told))
+    told = [f"{counts[outcome]} {word}" for outcome, word in OUTCOMES.items() if counts.get(outcome)]
+    return Bar(tuple(parts), ", ".join(told)) if parts else None
 
 
 def spark(values: Sequence[float], text: str) -> Spark | None:

@@ -61,6 +61,7 @@ def test_a_build_without_layers_has_none(site):
 
 
 def test_a_layer_of_unknown_or_no_size_has_no_bar_of_its_own(site):
-    first = step("RUN a", Outcome.MISS, 0, 1, size=0, place=("app", 1, 1))
-    (row,) = layers(site.state.store, build(linked(first))).rows
-    assert (row.size_bytes, row.bar) == (0, None)
+    first = step("RUN a", Outcome.MISS, 0, 1, size=0, place=("app", 1, 2))
+    second = step("RUN b", Outcome.MISS, 1, 2, size=9, place=("app", 2, 2))
+    rows = layers(site.state.store, build(linked(first, second))).rows
+    assert [(row.size_bytes, row.bar is None) for row in rows] == [(0, True), (9, False)]

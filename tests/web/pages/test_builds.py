@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from buildprof.model.build import BuildError, Status, Summary
+from buildprof.model.step import Outcome
 from buildprof.web.pages.render import NOT_KNOWN
-from tests.web.conftest import SCOPE, a_build, an_explanation
+from tests.web.conftest import SCOPE, STEP, a_build, an_explanation
 from tests.web.pages.tags import HOSTILE, tags, text
 
 
@@ -80,9 +84,29 @@ async def test_what_is_not_known_is_a_dash(site):
 
 
 async def test_the_bar_says_what_it_shows(site):
-    summary = Summary(steps=9, cacheable_steps=9, cache_hits=4, cache_misses=3)
-    site.save(a_build(summary=summary, status=Status.FAILED, error=BuildError("no", None)))
-    assert "<title>4 hit, 3 missed, 2 did not run</title>" in await page(site)
+    outcomes = ["hit"] * 4 + ["miss"] * 3 + ["failed"] + ["skipped"] * 2 + ["none"]
+    steps = tuple(
+        replace(STEP, id=str(at), outcome=Outcome(outcome), cacheable=outcome != "none")
+        for at, outcome in enumerate(outcomes)
+    )
+    site.save(a_build(steps=steps, status=Status.FAILED, error=BuildError("no", None)))
+    html = await page(site)
+    assert "<title>4 hit, 3 missed, 1 failed, 2 did not run</title>" in html
+    (bar,) = re.findall(r'<svg class="bar".*?</svg>', html)
+    parts = re.findall(r'<rect class="(\w+)" x="([\d.]+)%" y="1" width="([\d.]+)%"', bar)
+    assert parts == [
+        ("hit", "0.0", "40.0"),
+        ("miss", "40.0", "30.0"),
+        ("failed", "70.0", "10.0"),
+        ("skipped", "80.0", "20.0"),
+    ]
+
+
+async def test_the_legend_has_what_the_bars_have(site):
+    site.save(a_build())
+    html = await page(site)
+    (legend,) = re.findall(r'<ul class="legend">.*?</ul>', html)
+    assert text(legend) == "missed"
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
