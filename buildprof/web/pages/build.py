@@ -34,7 +34,7 @@ from buildprof.web.pages.build_why import why
 from buildprof.web.pages.dockerfile import dockerfile
 from buildprof.web.pages.paths import Address, build_path
 from buildprof.web.pages.render import change, duration, render, size
-from buildprof.web.pages.waterfall import lanes, row_id
+from buildprof.web.pages.waterfall import MAX_ROWS, lanes, row_id
 from buildprof.web.problems import Problem
 
 LOG_LINES = 10
@@ -112,6 +112,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "why": why(explanation, build),
         "worse": _worse(store, build),
         "drawn": drawn,
+        "rest": max(len(build.steps) - MAX_ROWS, 0),
         "zoom": zoom,
         "most_zoom": MOST_ZOOM,
         "zooms": _zooms(build, zoom),

@@ -18,6 +18,7 @@ from buildprof.web.pages.drawing import Bar, Part
 from buildprof.web.pages.waterfall import row_id
 
 MAX_NAME = 100
+MAX_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,25 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """The layers, the lowest first. `image` is the id of the image if it was analysed, else ""."""
+    """The layers, the lowest first, and how many more there are. `image` is the analysed image's id, "" of others."""
 
     rows: tuple[LayerRow, ...]
     image: str
     platform: str = ""
+    rest: int = 0
 
 
 def layers(store: Engine, build: Build) -> Layers:
     """The layers of a build's image. Raises StoreError."""
     document = image_of(store, build)
     if document is not None:
-        return Layers(tuple(_of_analysis(document, build)), str(document["id"]))
+        return _layers(_of_analysis(document, build), str(document["id"]))
     platform = build.platforms[-1] if len(build.platforms) > 1 else ""
-    return Layers(tuple(_of_steps(image_steps(build, platform))), "", platform)
+    return _layers(_of_steps(image_steps(build, platform)), "", platform)
+
+
+def _layers(rows: Sequence[LayerRow], image: str, platform: str = "") -> Layers:
+    return Layers(tuple(rows[:MAX_ROWS]), image, platform, max(len(rows) - MAX_ROWS, 0))
 
 
 def _of_analysis(document: Document, build: Build) -> list[LayerRow]:

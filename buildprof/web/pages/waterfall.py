@@ -18,6 +18,7 @@ LEAST_WIDTH = 0.15
 """Of a bar, in per cent: about a pixel."""
 
 MAX_LABEL = 80
+MAX_ROWS = 2000
 MAX_INPUTS = 20
 
 WORDS = {"none": "", "running": "runs", "waiting": "waits"}
@@ -103,19 +104,40 @@ def state_word(state: str, *, is_root: bool) -> str:
 
 
 def lanes(drawn: Waterfall, explained: Collection[str], causes: Mapping[str, str]) -> list[LaneRows]:
-    """The rows of a waterfall. `explained` has the ids of misses that are explained, `causes` the root of each that follows."""
+    """The first MAX_ROWS rows of a waterfall.
+
+    `explained` has the ids of misses that are explained, `causes` the root of each that follows.
+    """
     known = {row.step.id for lane in drawn.lanes for run in lane.runs for row in run.rows}
-    return [_lane(lane, known, explained, causes) for lane in drawn.lanes]
+    shown, left = [], MAX_ROWS
+    for lane in drawn.lanes:
+        runs = _first_rows(lane.runs, left)
+        left -= sum(len(run.rows) for run in runs)
+        if runs:
+            shown.append(_lane(lane, runs, known, explained, causes))
+    return shown
 
 
-def _lane(lane: Lane, known: set[str], explained: Collection[str], causes: Mapping[str, str]) -> LaneRows:
+def _first_rows(runs: Sequence[Run], most: int) -> list[Run]:
+    first = []
+    for run in runs:
+        if most <= 0:
+            break
+        first.append(Run(run.rows[:most]))
+        most -= len(run.rows)
+    return first
+
+
+def _lane(
+    lane: Lane, runs: Sequence[Run], known: set[str], explained: Collection[str], causes: Mapping[str, str]
+) -> LaneRows:
     said = f"{lane.steps} {plural(lane.steps, 'step')}" + (f", {said_duration(lane.seconds)}" if lane.seconds else "")
     return LaneRows(
         name=clean(lane.name, 80),
         platform=clean(lane.platform, 60),
         text=said,
         path=_lines(lane.path),
-        runs=tuple(_run(run, known, explained, causes) for run in lane.runs),
+        runs=tuple(_run(run, known, explained, causes) for run in runs),
     )
 
 

@@ -134,6 +134,19 @@ async def test_a_page_of_300_steps_is_below_300_kilobytes(site):
     assert len((await page(site, one)).encode()) < 300_000
 
 
+async def test_of_a_build_of_many_thousand_steps_the_first_are_shown(site):
+    steps = [
+        step(f"RUN {number}", Outcome.MISS, number, number + 1, size=1, place=("app", number + 1, 2100))
+        for number in range(2100)
+    ]
+    html = await page(site, save(site, build(linked(*steps))))
+    said = text(html)
+    assert html.count('<tr id="s-') == 2000
+    assert "app 2100 steps" in said
+    assert "And 100 more steps: all of them as JSON" in said
+    assert "And 1600 more." in said
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 async def test_no_name_adds_an_element_or_an_attribute(site, hostile):
     def sample(name: str, ref: str) -> Build:
