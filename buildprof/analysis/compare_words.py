@@ -7,7 +7,7 @@ from buildprof.analysis.build_words import growth_bytes
 from buildprof.analysis.compare import Comparison, StepPair
 from buildprof.analysis.growth import ImageGrowth, LayerGrowth
 from buildprof.model.image import FileGrowth
-from buildprof.model.text import clean, human_duration, human_size, plural
+from buildprof.model.text import clean, human_size, plural, said_duration
 
 NOTABLE_SECONDS = 0.05
 """A smaller difference is shown as none: the next run would have another."""
@@ -47,9 +47,10 @@ def other_base_said(change: BaseChange) -> str:
 
 
 def signed_duration(seconds: float) -> str:
-    """Such as "+1.2 s"; what is not notable is "0.0 s"."""
-    notable = abs(seconds) >= NOTABLE_SECONDS
-    return ("+" if notable and seconds > 0 else "") + human_duration(seconds if notable else 0)
+    """Such as "+1.2 s" or "-53 ms"; what is not notable is "0 s"."""
+    if abs(seconds) < NOTABLE_SECONDS:
+        return "0 s"
+    return ("+" if seconds > 0 else "-") + said_duration(abs(seconds))
 
 
 def signed_size(size_bytes: int) -> str:

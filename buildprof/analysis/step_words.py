@@ -39,12 +39,3 @@ def least_marked_seconds(build: Build) -> float:
     """How long a step of the critical path took at least if it is marked, seconds; the longest one always is."""
     longest = max((step.duration_seconds or 0.0 for step in build.steps if step.on_critical_path), default=0.0)
     return min(max(MARKED_PART * (build.duration_seconds or 0.0), MARKED_SECONDS), longest)
-
-
-def marked_path(build: Build) -> list[Step]:
-    """The steps of the critical path that are marked, as they began. None of a running build: nobody knows yet."""
-    if build.completed_ns is None:
-        return []
-    least = least_marked_seconds(build)
-    found = [step for step in build.steps if step.on_critical_path and (step.duration_seconds or 0.0) >= least]
-    return sorted(found, key=lambda step: (step.started_ns or 0, step.completed_ns or 0))

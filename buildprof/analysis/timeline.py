@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from buildprof.model.step import Kind, Step
+from buildprof.model.step import Kind, Outcome, Step
 
 SHORTEST_MARKED_SECONDS = 0.001
 """A chain runs through hits as well, which take microseconds; marking them would only hide what took the time."""
@@ -37,7 +37,7 @@ class CriticalPath:
 
 
 def critical_path(steps: Sequence[Step], *, in_order: bool = False) -> CriticalPath | None:
-    """The longest path through the steps by duration; steps that never ran weigh nothing.
+    """The longest path through the steps by duration; steps that never ran weigh nothing. If steps failed, to one of them.
 
     `in_order` says that each step began when the one before it had ended, as the classic builder has it.
 
@@ -66,8 +66,10 @@ def critical_path(steps: Sequence[Step], *, in_order: bool = False) -> CriticalP
     for step_id in reversed(order):
         for one in inputs[step_id]:
             after[one] = max(after[one], weights[step_id] + after[step_id])
-    total = max((before[step_id] + weights[step_id] for step_id in order), default=0.0)
-    last = max(weights, key=lambda step_id: before[step_id] + weights[step_id], default=None)
+    # What failed ended the build, whatever was canceled with it.
+    ends = [step.id for step in steps if step.outcome is Outcome.FAILED] or list(weights)
+    total = max((before[step_id] + weights[step_id] for step_id in ends), default=0.0)
+    last = max(ends, key=lambda step_id: before[step_id] + weights[step_id], default=None)
     chain: list[str] = []
     while last is not None:
         chain.append(last)

@@ -13,7 +13,6 @@ from itertools import groupby, pairwise
 
 from buildprof.analysis.misses import root_misses
 from buildprof.analysis.reading_order import reading_order
-from buildprof.analysis.step_words import marked_path
 from buildprof.model.build import Build
 from buildprof.model.step import Kind, Outcome, Step
 
@@ -127,12 +126,18 @@ class Waterfall:
     spaces: float
     seconds: float | None
 
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, from the top down."""
+        return [row for lane in self.lanes for run in lane.runs for row in run.rows]
+
 
 def waterfall(build: Build, now_ns: int, zoom: int = 0) -> Waterfall:
     """Lay out a build's steps; `now_ns` ends what still runs. Each `zoom` stands for twice the width of the one before."""
     lives = build.completed_ns is None
     seconds = horizon_seconds(max(now_ns - build.started_ns, 0) / 1e9) if lives else build.duration_seconds
-    roots, chain = root_misses(build.steps), marked_path(build) if seconds else []
+    pixel = 1 / (ASSUMED_PIXELS << zoom)
+    roots, chain = root_misses(build.steps), _chain(build, pixel * seconds) if seconds else []
     critical = {step.id for step in chain}
     platforms = {step.platform for step in build.steps if step.position is not None}
     lanes = [(place, tuple(steps)) for place, steps in groupby(reading_order(build.steps), key=_lane_of)]
@@ -163,9 +168,7 @@ def waterfall(build: Build, now_ns: int, zoom: int = 0) -> Waterfall:
                 )
             )
         shown = platform if len(platforms) > 1 else ""
-        made.append(
-            Lane(stage, shown, tuple(_runs(rows, 0.0 if lives else 100 / (ASSUMED_PIXELS << zoom))), path[_heading(at)])
-        )
+        made.append(Lane(stage, shown, tuple(_runs(rows, 0.0 if lives else 100 * pixel)), path[_heading(at)]))
     if not seconds:
         return Waterfall(tuple(made), (), 0.0, seconds)
     marked = ticks(seconds, MOST_TICKS << zoom)
@@ -212,6 +215,18 @@ def path_segments(
     segments: defaultdict[str, tuple[Segment, ...]] = defaultdict(tuple)
     segments.update({row_id: tuple(pieces) for row_id, pieces in found.items()})
     return segments
+
+
+def _chain(build: Build, pixel_seconds: float) -> list[Step]:
+    """The critical path's steps that can be seen, as they began; the line stays whole, since it waits for the next one.
+
+    None of a running build: nobody knows yet.
+    """
+    if build.completed_ns is None:
+        return []
+    on_path = [step for step in build.steps if step.on_critical_path]
+    seen = [step for step in on_path if (step.duration_seconds or 0.0) >= pixel_seconds]
+    return sorted(seen or on_path, key=lambda step: (step.started_ns or 0, step.completed_ns or 0))
 
 
 def _heading(lane: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, bindparam, func, select
 
 from buildprof.model.build import Build, Status
 from buildprof.model.step import Outcome
@@ -16,20 +16,29 @@ TREND = 12
 """How many durations a trend is made of."""
 
 
-def recent_durations(engine: Engine, targets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[float]]:
-    """Durations in seconds of the last completed builds of each (project, target), oldest first, 12 at most."""
-    builds = schema.builds
+def recent_durations(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], list[float]]:
+    """Durations in seconds of the last completed builds of a build's target as of that build, oldest first, 12 at most.
+
+    By its (builder, ref).
+    """
+    known = schema.builds
+    statement = (
+        select(known.c.completed_ns - known.c.started_ns)
+        .where(known.c.project == bindparam("of_project"), known.c.target == bindparam("of_target"))
+        .where(known.c.status == Status.COMPLETED.value, known.c.completed_ns > known.c.started_ns)
+        .where(known.c.started_ns <= bindparam("until_ns"))
+        .order_by(known.c.started_ns.desc())
+        .limit(TREND)
+    )
     found: dict[tuple[str, str], list[float]] = {}
     with reading(engine) as connection:
-        for project, target in dict.fromkeys(targets):
-            statement = (
-                select(builds.c.completed_ns - builds.c.started_ns)
-                .where(builds.c.project == key_text(project), builds.c.target == key_text(target))
-                .where(builds.c.status == Status.COMPLETED.value, builds.c.completed_ns > builds.c.started_ns)
-                .order_by(builds.c.started_ns.desc())
-                .limit(TREND)
-            )
-            found[project, target] = [row[0] / 1e9 for row in connection.execute(statement)][::-1]
+        for one in builds:
+            values = {
+                "of_project": key_text(one.project),
+                "of_target": key_text(one.target),
+                "until_ns": one.started_ns,
+            }
+            found[one.builder, one.ref] = [row[0] / 1e9 for row in connection.execute(statement, values)][::-1]
     return found
 
 

@@ -16,7 +16,8 @@ from buildprof.model.image import FileGrowth
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(7.0, "+7.0 s"), (-7.0, "-7.0 s"), (0.04, "0.0 s"), (-0.04, "0.0 s"), (0.0, "0.0 s")]
+    ("seconds", "said"),
+    [(7.0, "+7.0 s"), (-7.0, "-7.0 s"), (-0.053, "-53 ms"), (0.04, "0 s"), (-0.04, "0 s"), (0.0, "0 s")],
 )
 def test_a_difference_has_its_sign_and_chance_has_none(seconds: float, said: str) -> None:
     assert signed_duration(seconds) == said

@@ -205,6 +205,25 @@ def test_zoom_unfolds_what_has_become_wider_than_a_pixel() -> None:
     assert [len(run.rows) for run in waterfall(of, NOW, zoom=4).lanes[0].runs] == [1] * 6
 
 
+def test_all_of_the_critical_path_that_can_be_seen_is_marked_and_more_of_it_when_it_is_larger() -> None:
+    long = step("RUN long", Outcome.MISS, 0, 10, place=("app", 1, 3), on_critical_path=True)
+    short = step("RUN short", Outcome.MISS, 10, 10.1, place=("app", 2, 3), on_critical_path=True)
+    shorter = step("RUN shorter", Outcome.MISS, 10.1, 10.105, place=("app", 3, 3), on_critical_path=True)
+    of = build(linked(long, short, shorter))
+
+    def marked(zoom: int) -> list[str]:
+        return [row.step.command for row in waterfall(of, NOW, zoom).rows if row.is_critical]
+
+    assert marked(0) == ["long", "short"]
+    assert marked(5) == ["long", "short", "shorter"]
+
+
+def test_nothing_is_critical_while_a_build_runs() -> None:
+    of = running()
+    of = replace(of, steps=tuple(replace(one, on_critical_path=True) for one in of.steps))
+    assert not any(row.is_critical for row in waterfall(of, NOW).rows)
+
+
 def test_the_path_crosses_the_rows_between_two_of_its_steps() -> None:
     found = path_segments(["a", "b", "c"], [("a", (0.0, 40.0)), ("c", (40.0, 60.0))])
     assert [(one.x1, one.y1, one.x2, one.y2) for one in found["b"]] == [(40.0, 0.0, 40.0, 1.0)]

@@ -31,11 +31,17 @@ def test_durations_are_of_the_last_completed_builds_oldest_first(engine: Engine,
     save(writer, "failed", 90, status=Status.FAILED)
     save(writer, "unknown", 91, seconds=0)
     save(writer, "other", 92, target="api", seconds=0.5)
-    found = recent_durations(engine, [("shop", "web"), ("shop", "api"), ("shop", "web"), ("shop", "none")])
-    assert found == {
-        ("shop", "web"): [float(at + 1) for at in range(3, TREND + 3)],
-        ("shop", "api"): [0.5],
-        ("shop", "none"): [],
+    started = {"r14": 14, "failed": 90, "r3": 3, "other": 92}
+    rows = [
+        make_build(ref, started_ns=T0 + at * 100 * SECOND, target="api" if ref == "other" else "web")
+        for ref, at in started.items()
+    ]
+    lately = [float(at + 1) for at in range(3, TREND + 3)]
+    assert recent_durations(engine, rows) == {
+        ("default", "r14"): lately,
+        ("default", "failed"): lately,
+        ("default", "r3"): [1.0, 2.0, 3.0, 4.0],
+        ("default", "other"): [0.5],
     }
 
 

@@ -34,7 +34,7 @@ from buildprof.web.pages.build_why import why
 from buildprof.web.pages.dockerfile import dockerfile
 from buildprof.web.pages.paths import Address, build_path
 from buildprof.web.pages.render import change, duration, render, size
-from buildprof.web.pages.waterfall import MAX_ROWS, lanes, row_id
+from buildprof.web.pages.waterfall import MAX_ROWS, lanes, row_id, why_id
 from buildprof.web.problems import Problem
 
 LOG_LINES = 10
@@ -42,6 +42,7 @@ MOST_ZOOM = 6
 """How often the waterfall can be made twice as wide."""
 
 MAX_LOG_LINE = 500
+_NO_LOG = "The classic builder tells what a step printed to its client alone, so its log is not known here."
 _SOURCES = {Source.CLASSIC: "classic builder", Source.IMPORT: "imported"}
 
 
@@ -58,11 +59,13 @@ class Figure:
 class Failure:
     """Why a build failed: the message, the step by its row, and its log: the last lines, and those before them."""
 
+    title: str
     message: str
     row: str
     step: str
     last: tuple[Markup, ...]
     earlier: tuple[Markup, ...]
+    without_log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,11 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
     # Builds that could not be placed are not compared: they may be of different projects.
     previous = previous_build(store, build) if build.project != UNKNOWN_PROJECT else None
     explanation = stored_explanation(store, build)
-    explained = {miss.step_id for miss in explanation.misses} if explanation else set()
-    causes = {one: miss.step_id for miss in explanation.misses for one in miss.collateral} if explanation else {}
+    said = why(explanation, build)
+    # Links lead to what is said: of a first build nothing is said of single steps, of very many misses not of all.
+    roots = [miss for miss in explanation.misses if why_id(miss.step_id) in said.told] if explanation else []
+    explained = {miss.step_id for miss in roots}
+    causes = {one: miss.step_id for miss in roots for one in miss.collateral}
     drawn = waterfall(build, now_ns, zoom)
     values = {
         "title": build_label(build),
@@ -109,7 +115,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "facts": _facts(build),
         "failure": _failure(build),
         "figures": _figures(build, previous, explanation),
-        "why": why(explanation, build),
+        "why": said,
         "worse": _worse(store, build),
         "drawn": drawn,
         "rest": max(len(build.steps) - MAX_ROWS, 0),
@@ -117,8 +123,8 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "most_zoom": MOST_ZOOM,
         "zooms": _zooms(build, zoom),
         "lanes": lanes(drawn, explained, causes),
-        "states": list(dict.fromkeys(row.state for lane in drawn.lanes for run in lane.runs for row in run.rows)),
-        "has_path": any(row.is_critical for lane in drawn.lanes for run in lane.runs for row in run.rows),
+        "states": list(dict.fromkeys(row.state for row in drawn.rows if row.x is not None)),
+        "has_path": any(row.is_critical for row in drawn.rows),
         "dockerfile": dockerfile(build, root_misses(build.steps), explained),
         "layers": layers(store, build),
     }
@@ -166,7 +172,7 @@ def _figures(build: Build, previous: Build | None, explanation: Explanation | No
     path, total = summary.critical_path_seconds, build.duration_seconds
     figures = [
         Figure("Cache", hits_said(summary) or None, _percent(summary.hit_ratio)),
-        Figure("Saved by hits", saved or None, unknown),
+        Figure("Saved by hits", saved or duration(summary.saved_seconds), unknown),
         Figure(
             "Lost to misses",
             duration(lost),
@@ -205,11 +211,13 @@ def _failure(build: Build) -> Failure | None:
     if step is not None:
         where = step_title(step) + (f", line {step.lines[0]} of the Dockerfile" if step.lines else "")
     return Failure(
+        title="Canceled" if build.status is Status.CANCELED else "Error",
         message=clean(error.message, 1000) or "no reason given",
         row=row_id(step.id) if step else "",
         step=where,
         last=tuple(log[-LOG_LINES:]),
         earlier=tuple(log[:-LOG_LINES]),
+        without_log=_NO_LOG if build.source is Source.CLASSIC and not log else "",
     )
 
 

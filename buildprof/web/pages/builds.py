@@ -45,7 +45,7 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
     wanted = parse_filter({**given, "limit": str(PAGE_BUILDS)}, [*given, "limit"])
     now_ns = time.time_ns()
     builds = list_builds(store, wanted)
-    trends = recent_durations(store, ((one.project, one.target) for one in builds))
+    trends = recent_durations(store, builds)
     lost, outcomes = lost_seconds(store, builds), outcome_counts(store, builds)
     following = page_token(builds[-1]) if len(builds) == PAGE_BUILDS else None
     filters = {name: value for name, value in given.items() if name != "before"}
@@ -76,12 +76,12 @@ def _row(
     now_ns: int,
 ) -> Row:
     seconds = max(now_ns - build.started_ns, 0) / 1e9 if build.status is Status.RUNNING else build.duration_seconds
-    values = trends.get((build.project, build.target), [])
+    values = trends.get((build.builder, build.ref), [])
     told = f"the last {len(values)} completed builds took {', '.join(map(str, map(duration, values)))}"
     return Row(
         build=build,
         seconds=seconds,
-        lost_seconds=lost.get((build.builder, build.ref)),
+        lost_seconds=lost.get((build.builder, build.ref), build.summary.executed_seconds),
         bar=outcome_bar(outcomes.get((build.builder, build.ref), {})),
         trend=spark(values, told),
     )

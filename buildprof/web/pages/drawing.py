@@ -52,7 +52,7 @@ OUTCOMES = {
     Outcome.SHARED: "shared",
     Outcome.FAILED: "failed",
     Outcome.CANCELED: "canceled",
-    Outcome.SKIPPED: "did not run",
+    Outcome.SKIPPED: "skipped",
     Outcome.NONE: "to come",
 }
 """What became of cacheable steps, in the order in which a bar shows them."""

@@ -240,7 +240,9 @@ def _rows(builds: Sequence[BuildPoint], lost: Mapping[int, Mapping[Cause, float]
         causes = lost.get(one.key)
         sizes = one.image_size_bytes, before.image_size_bytes if before else None
         grown = None if sizes[0] is None or sizes[1] is None else sizes[0] - sizes[1]
-        rows.append(Row(one, sum(causes.values()) if causes else None, before.ref if before else "", grown))
+        rows.append(
+            Row(one, sum(causes.values()) if causes else one.executed_seconds, before.ref if before else "", grown)
+        )
         if one.status is Status.COMPLETED:
             before = one
     return rows[::-1]

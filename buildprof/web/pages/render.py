@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -53,6 +54,7 @@ def _environment() -> Environment:
         "compare_path": paths.compare_path,
         "image_path": paths.image_path,
         "moment": moment,
+        "now_ms": lambda: round(time.time() * 1000),
         "project_path": paths.project_path,
         "trace_path": paths.trace_path,
     }

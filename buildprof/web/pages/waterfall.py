@@ -182,7 +182,7 @@ def bar_text(row: Row) -> str:
         return "did not run" if step.started_ns is None else "began, but nobody knows how long it took"
     verb = {"none": "took", "running": "runs for"}.get(row.state, row.state)
     parts = [f"{verb} {said_duration(row.seconds)}"]
-    if row.is_critical:
+    if step.on_critical_path and row.state != "running":
         parts.append("on the critical path")
     elif step.slack_seconds is not None and row.state != "running":
         parts.append(f"slack {said_duration(step.slack_seconds)}")

@@ -153,6 +153,7 @@ document.addEventListener("keydown", (event) => {
     "=": () => setZoom(zoom + 1),
     "-": () => setZoom(zoom - 1),
     0: () => setZoom(0),
+    Enter: event.target.matches("tr.fold") && (() => event.target.querySelector("button").click()),
   }[event.key];
   if (!act) return;
   event.preventDefault();

@@ -5,6 +5,12 @@ const REFRESH_MS = 1000; // at most so often, however much happens
 const AGE_MS = 10000;
 
 // The server's clock, as far as the page tells it: ages must not depend on this machine's.
+let ahead = 0; // of this machine's clock, in milliseconds
+
+function setClock() {
+  ahead = Date.now() - Number(document.getElementById("main").dataset.now ?? Date.now());
+}
+
 const AGES = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 function age(seconds) {
@@ -17,7 +23,7 @@ function age(seconds) {
 
 function tellAges() {
   for (const one of document.querySelectorAll("time[data-ns]")) {
-    one.textContent = age(Date.now() / 1000 - Number(one.dataset.ns) / 1e9);
+    one.textContent = age((Date.now() - ahead) / 1000 - Number(one.dataset.ns) / 1e9);
   }
 }
 
@@ -91,10 +97,11 @@ function follow() {
   addEventListener("pagehide", () => source.close());
 }
 
+setClock();
 tellAges();
 setInterval(tellAges, AGE_MS);
 document.addEventListener("visibilitychange", schedule);
-document.addEventListener("buildprof:after", tellAges);
+document.addEventListener("buildprof:after", () => { setClock(); tellAges(); });
 document.addEventListener("buildprof:stale", ask);
 follow();
 schedule();

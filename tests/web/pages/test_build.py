@@ -36,6 +36,7 @@ async def page(site, one: Build) -> str:
     html = response.text
     ids = re.findall(r' id="([^"]*)"', html)
     assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
     return html
 
 

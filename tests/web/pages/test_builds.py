@@ -91,7 +91,7 @@ async def test_the_bar_says_what_it_shows(site):
     )
     site.save(a_build(steps=steps, status=Status.FAILED, error=BuildError("no", None)))
     html = await page(site)
-    assert "<title>4 hit, 3 missed, 1 failed, 2 did not run</title>" in html
+    assert "<title>4 hit, 3 missed, 1 failed, 2 skipped</title>" in html
     (bar,) = re.findall(r'<svg class="bar".*?</svg>', html)
     parts = re.findall(r'<rect class="(\w+)" x="([\d.]+)%" y="1" width="([\d.]+)%"', bar)
     assert parts == [
@@ -100,6 +100,43 @@ async def test_the_bar_says_what_it_shows(site):
         ("failed", "70.0", "10.0"),
         ("skipped", "80.0", "20.0"),
     ]
+
+
+async def test_each_figure_stands_in_its_column(site):
+    summary = Summary(steps=1, cacheable_steps=1, cache_hits=0, cache_misses=1, executed_seconds=1.5, saved_seconds=7.0)
+    site.save(a_build(summary=summary), an_explanation())
+    html = await page(site)
+    assert re.findall(r'data-name="(\w+)">([^<]+)<', html) == [
+        ("took", "2.0 s"),
+        ("saved", "7.0 s"),
+        ("lost", "1.5 s"),
+        ("image", "214 MB"),
+    ]
+
+
+async def test_a_build_that_lost_nothing_and_one_that_is_not_explained_say_what_their_own_pages_say(site):
+    hits = replace(STEP, outcome=Outcome.HIT, duration_seconds=0.0)
+    for ref, summary, steps in (
+        ("hits", Summary(steps=1, cacheable_steps=1, cache_hits=1, cache_misses=0, executed_seconds=0.0), (hits,)),
+        ("unexplained", Summary(steps=1, cacheable_steps=1, cache_misses=1, executed_seconds=1.5), (STEP,)),
+    ):
+        site.save(a_build(ref, summary=summary, steps=steps))
+        (row,) = re.findall(rf'<tr id="b-{ref}".*?</tr>', await page(site), re.DOTALL)
+        (lost,) = re.findall(r'data-name="lost">([^<]+)<', row)
+        (told,) = re.findall(r"<dt>Lost to misses</dt><dd>([^<]+)<", (await site.client.get(f"/builds/{ref}")).text)
+        assert lost == told
+
+
+async def test_a_trend_ends_with_its_build_and_rises_where_builds_got_slower(site):
+    for at, seconds in enumerate((1, 2, 9)):
+        one = a_build(f"b{at}", minutes=at)
+        site.save(replace(one, completed_ns=one.started_ns + seconds * 10**9))
+    html = await page(site)
+    drawn = re.findall(r'<tr id="b-(b\d)".*?<title>the last \d completed builds took ([^<]*)</title>', html, re.DOTALL)
+    assert drawn == [("b2", "1.0 s, 2.0 s, 9.0 s"), ("b1", "1.0 s, 2.0 s")]
+    for points in re.findall(r'<polyline points="([^"]*)"', html):
+        heights = [float(point.split(",")[1]) for point in points.split()]
+        assert heights == sorted(heights, reverse=True)  # the smaller, the higher up
 
 
 async def test_the_legend_has_what_the_bars_have(site):

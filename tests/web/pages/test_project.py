@@ -47,7 +47,7 @@ def points(html: str, name: str) -> list[tuple[str, str]]:
 async def test_it_reads_from_what_is_worse_to_charts_to_losses_to_steps_to_builds(site):
     worsened(site, save(site, "one", 5, lost=1.0, files=("README.md",)))
     said = text(await page(site))
-    order = ["shop/web", "Worse than usual", "Usual build time", "Over time", "Lost, by cause", "Lost, by file"]
+    order = ["shop/web", "Worse than usual", "Median build time", "Over time", "Lost, by cause", "Lost, by file"]
     places = [said.index(one) for one in [*order, "Slowest steps", "All builds of shop/web"]]
     assert places == sorted(places)
 
@@ -70,7 +70,7 @@ async def test_figures_at_its_head_have_units(site):
         save(site, f"b{number}", 30 - number, seconds=seconds, lost=0.5, summary=summary, image=image)
     html = await page(site)
     assert figure(html, "Builds").startswith("3 0 failed, last 28 minutes ago")
-    assert figure(html, "Usual build time") == "10.0 s last 20.0 s, +100%"
+    assert figure(html, "Median build time") == "10.0 s of the last 20 builds; last 20.0 s, +100%"
     assert figure(html, "Cache hits") == "75% of the last 20 builds"
     assert figure(html, "Lost to misses") == "1.5 s by the builds shown here"
     assert figure(html, "Image") == "120 MB +20 MB since the build before"

@@ -45,7 +45,7 @@ async def test_each_target_has_its_figures_with_their_units(site):
         save(site, f"b{number}", 30 - number, seconds=seconds, lost=0.5, summary=summary, image=image)
     save(site, "b3", 1, status=Status.FAILED, image=None, summary=Summary())
     html = await page(site)
-    names = ("builds", "failed", "hits", "executed", "saved", "lost", "usual", "trend", "image", "grown")
+    names = ("builds", "failed", "hits", "executed", "saved", "lost", "median", "trend", "image", "grown")
     assert [cell(html, name) for name in names] == [
         ["4"], ["1"], ["75%"], ["4.5 s"], ["36.0 s"], ["1.5 s"], ["10.0 s"], ["+50%"], ["120 MB"], ["+20 MB"],
     ]  # fmt: skip
@@ -79,7 +79,7 @@ async def test_what_got_worse_is_told_with_the_build_that_began_it(site):
     worsened(site, save(site, "slow", 5, seconds=30))
     html = await page(site)
     said = text(html)
-    assert said.index("Worse than usual") < said.index("Usual")
+    assert said.index("Worse than usual") < said.index("Median")
     assert "build time 30.0 s, usually 10.0 s and at most 13.0 s since build slow" in said
     assert "RUN make takes 18 s longer." in said
     assert 'href="/builds/slow"' in html
