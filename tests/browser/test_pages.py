@@ -47,3 +47,30 @@ def test_the_keyboard_reaches_the_content_first(scenes: Scenes, open_page, name:
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.url.endswith("#main")
+
+
+def test_each_outcome_has_a_shape_of_its_own(scenes: Scenes, open_page):
+    page = open_page("/")
+    drawn = {
+        kind: page.evaluate(
+            """kind => {
+                const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+                const rect = svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "rect"));
+                rect.setAttribute("class", kind);
+                document.body.append(svg);
+                const style = getComputedStyle(rect);
+                return [style.fill === "none", style.stroke !== "none", style.strokeDasharray !== "none"];
+            }""",
+            kind,
+        )
+        for kind in ("hit", "miss", "canceled", "skipped")
+    }
+    outline, solid, dashed = [True, True, False], [False, False, False], [True, True, True]
+    assert drawn == {"hit": outline, "miss": solid, "canceled": dashed, "skipped": dashed}
+    assert page.locator("pattern#hatch").count() == page.locator("pattern#dots").count() == 1
+
+
+def test_a_telephone_shows_the_drawing_beside_the_steps(scenes: Scenes, open_page):
+    page = open_page(scenes.paths["build"], viewport={"width": 390, "height": 900})
+    box, track = (page.locator(one).bounding_box() for one in ("#waterfall-box", "table.waterfall thead .track"))
+    assert box["x"] + box["width"] - track["x"] > 120

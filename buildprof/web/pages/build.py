@@ -100,7 +100,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
     roots = [miss for miss in explanation.misses if why_id(miss.step_id) in said.told] if explanation else []
     explained = {miss.step_id for miss in roots}
     causes = {one: miss.step_id for miss in roots for one in miss.collateral}
-    drawn = waterfall(build, now_ns, zoom)
+    drawn, made = waterfall(build, now_ns, zoom), layers(store, build)
     values = {
         "title": build_label(build),
         "here": "",
@@ -114,7 +114,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "is_placed": build.project != UNKNOWN_PROJECT,
         "facts": _facts(build),
         "failure": _failure(build),
-        "figures": _figures(build, previous, explanation),
+        "figures": [*_figures(build, explanation), *_image(build, previous, made.stored_bytes)],
         "why": said,
         "worse": _worse(store, build),
         "drawn": drawn,
@@ -126,7 +126,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "states": list(dict.fromkeys(row.state for row in drawn.rows if row.x is not None)),
         "has_path": any(row.is_critical for row in drawn.rows),
         "dockerfile": dockerfile(build, root_misses(build.steps), explained),
-        "layers": layers(store, build),
+        "layers": made,
     }
     return render("build.html", values)
 
@@ -163,7 +163,7 @@ def _facts(build: Build) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _figures(build: Build, previous: Build | None, explanation: Explanation | None) -> list[Figure]:
+def _figures(build: Build, explanation: Explanation | None) -> list[Figure]:
     summary = build.summary
     saved, unknown = saved_said(build)
     lost = explanation.blamed_seconds if explanation else summary.executed_seconds
@@ -186,15 +186,24 @@ def _figures(build: Build, previous: Build | None, explanation: Explanation | No
         if seconds is not None or moved_bytes is not None or name == "context":
             value, note = (size(moved_bytes), duration(seconds) or "") if name == "context" else (duration(seconds), "")
             figures.append(Figure(name.capitalize(), value, note))
-    if build.image is not None:
-        grown = growth_bytes(build.image, previous.image if previous else None)
-        count = build.image.layers
-        notes = (
-            f"{count} {plural(count, 'layer')}" if count is not None else "",
-            f"{change(grown)} since the last build" if grown is not None else "",
-        )
-        figures.append(Figure("Image", size(build.image.size_bytes), ", ".join(filter(None, notes))))
     return figures
+
+
+def _image(build: Build, previous: Build | None, stored_bytes: int | None) -> list[Figure]:
+    """The image's size as the engine counts it; where that is another than the bytes in its layers, these as well.
+
+    An engine with containerd's image store counts packed layers.
+    """
+    if build.image is None:
+        return []
+    grown, count = growth_bytes(build.image, previous.image if previous else None), build.image.layers
+    is_other = stored_bytes is not None and size(stored_bytes) != size(build.image.size_bytes)
+    notes = (
+        f"{count} {plural(count, 'layer')}" if count is not None else "",
+        f"{size(stored_bytes)} unpacked" if is_other else "",
+        f"{change(grown)} since the last build" if grown is not None else "",
+    )
+    return [Figure("Image", size(build.image.size_bytes), ", ".join(filter(None, notes)))]
 
 
 def _percent(ratio: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
@@ -42,13 +42,14 @@ class Layers:
     image: str
     platform: str = ""
     rest: int = 0
+    stored_bytes: int | None = None
 
 
 def layers(store: Engine, build: Build) -> Layers:
     """The layers of a build's image. Raises StoreError."""
     document = image_of(store, build)
     if document is not None:
-        return _layers(_of_analysis(document, build), str(document["id"]))
+        return replace(_layers(_of_analysis(document, build), document["id"]), stored_bytes=document["stored_bytes"])
     platform = build.platforms[-1] if len(build.platforms) > 1 else ""
     return _layers(_of_steps(image_steps(build, platform)), "", platform)
 

@@ -29,7 +29,9 @@ from buildprof.analysis.step_words import step_name, step_place
 from buildprof.model.build import Build
 from buildprof.model.step import Outcome, Step
 from buildprof.model.text import clean
+from buildprof.store.explanations import stored_explanation
 from buildprof.store.queries import find_build
+from buildprof.web.pages.build_why import why
 from buildprof.web.pages.render import render
 from buildprof.web.pages.waterfall import WORDS, row_id
 
@@ -123,6 +125,7 @@ def page(store: Engine, growth_of: GrowthOf, first: str, second: str, version: s
         "without_steps": [name for name, one in _named(comparison) if not one.steps],
         "notable": [row for is_one, row in rows if is_one],
         "same": [row for is_one, row in rows if not is_one],
+        "why": why(stored_explanation(store, after), after),
         "growth": _growth(growth_of, before, after),
         "images": _images(before, after),
     }

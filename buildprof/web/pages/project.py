@@ -146,7 +146,11 @@ def _charts(
         line("hits", "Cache hits", Unit.SHARE, Signal.HIT_RATIO, [one.hit_ratio for one in builds]),
         _lost_chart(builds, slots, lost),
         line(
-            "image", "Image size", Unit.BYTES, Signal.IMAGE_SIZE_BYTES, [_size(one.image_size_bytes) for one in builds]
+            "image",
+            "Image size, as the engine counts it",
+            Unit.BYTES,
+            Signal.IMAGE_SIZE_BYTES,
+            [_size(one.image_size_bytes) for one in builds],
         ),
         _layers_chart(steps_of_builds(store, builds[-LAYER_BUILDS:], most_steps=LAYER_STEPS)),
     ]

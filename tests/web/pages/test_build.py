@@ -9,13 +9,15 @@ from itertools import chain
 
 import pytest
 
-from buildprof.model.build import Build, BuildError, Engine, Image, Options, Status, Vcs
+from buildprof.model.build import Build, BuildError, Engine, Image, Options, Source, Status, Vcs
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
+from buildprof.model.image_document import image_document
 from buildprof.model.step import Outcome
 from tests.cli import sample_builds, sample_explanations
 from tests.cli.sample_builds import build, linked, step
 from tests.web.conftest import SCOPE
 from tests.web.pages.tags import HOSTILE, tags, text
+from tests.web.pages.test_image import ID, MB, a_report
 
 DOCKERFILE = (
     "FROM node AS deps\nCOPY package.json .\nRUN npm ci\n\nFROM deps\nCOPY . .\n# build it\nRUN npm run build\n"
@@ -133,6 +135,25 @@ async def test_a_page_of_300_steps_is_below_300_kilobytes(site):
     stages = [linked(*steps[first : first + 30]) for first in range(0, 300, 30)]  # an image has 127 layers at most
     one = save(site, build(tuple(chain(*stages)), dockerfile_text=text_, dockerfile_digest="d"))
     assert len((await page(site, one)).encode()) < 300_000
+
+
+@pytest.mark.parametrize(("size_mb", "said"), [(100, "100 MB 3 layers"), (40, "40 MB 3 layers, 100 MB unpacked")])
+async def test_where_the_engine_counts_packed_layers_the_unpacked_bytes_are_told_too(site, size_mb, said):
+    made = step("RUN make", Outcome.MISS, 0, 1, place=("app", 1, 1))
+    one = save(site, build(linked(made), image=Image(ID, ("shop-web:latest",), size_mb * MB, 3)))
+    site.writer.save_image("default", image_document(a_report()), [], scope=SCOPE, at_ns=1)
+    assert f"Image {said}" in text(await page(site, one))
+
+
+async def test_a_canceled_build_is_no_error_and_a_classic_failure_says_why_it_has_no_log(site):
+    error = BuildError("context canceled", None)
+    canceled = text(await page(site, save(site, build((), ref="c", status=Status.CANCELED, error=error))))
+    assert "Canceled context canceled" in canceled
+    assert "Error" not in canceled
+    failed = build((), ref="f", status=Status.FAILED, error=BuildError("no", None), source=Source.CLASSIC)
+    assert "Error no The classic builder tells what a step printed to its client alone" in text(
+        await page(site, save(site, failed))
+    )
 
 
 async def test_of_a_build_of_many_thousand_steps_the_first_are_shown(site):

@@ -15,7 +15,7 @@ from buildprof.model.recipe import Recipe, Written
 from buildprof.model.step import Outcome
 from buildprof.web.app import create_app
 from tests.cli.sample_builds import build, linked, shop, step
-from tests.web.conftest import a_build
+from tests.web.conftest import a_build, an_explanation
 from tests.web.pages.tags import HOSTILE, tags, text
 
 
@@ -111,6 +111,17 @@ async def test_a_base_image_that_is_another_now_is_named(site):
         one = step("RUN make", Outcome.MISS, 0, 1, place=("app", 1, 1), recipe=recipe)
         site.save(build((one,), ref=ref, started_ns=a_build(minutes=minutes).started_ns))
     assert "python:3.12 is another image: 2222" in text(await page(site, "before", "after"))
+
+
+async def test_why_steps_of_the_later_build_missed_is_told_with_what_it_was_compared_with(site):
+    site.save(a_build("one"))
+    site.save(a_build("two", minutes=1), replace(an_explanation("two"), compared_to="zero"))
+    html = await page(site, "one", "two")
+    said = text(html)
+    assert "RUN make missed because" in said
+    assert "comparing with build zero" in said
+    (anchor,) = re.findall(r'href="/builds/two#(why-[^"]+)"', html)
+    assert f'id="{anchor}"' in (await site.client.get("/builds/two")).text
 
 
 async def test_the_same_build_twice_is_no_difference(site):
