@@ -20,7 +20,7 @@ from buildprof.analysis.words import (
 from buildprof.model.build import Build, Source
 from buildprof.model.explanation import Cause, Miss
 from buildprof.model.step import Kind, Step
-from buildprof.model.text import clean
+from buildprof.model.text import clean, said_duration
 
 
 def advice(miss: Miss, build: Build) -> str:
@@ -29,7 +29,12 @@ def advice(miss: Miss, build: Build) -> str:
     evidence = miss.finding.evidence
     match miss.finding.cause:
         case Cause.SOURCE_CHANGED:
-            said = _about_files(evidence, step) or _about_install(miss, step, build) or _about_watching(evidence, build)
+            said = (
+                _about_files(evidence, step)
+                or _about_install(miss, step, build)
+                or _about_order(miss, step, build)
+                or _about_watching(evidence, build)
+            )
         case Cause.BASE_CHANGED:
             said = f"If that is not wanted, pin {image_name(evidence) or 'the image'} by its digest."
         case Cause.BUILD_ARG_CHANGED:
@@ -81,6 +86,22 @@ _INSTALLS = tuple(
 """Commands that install what a manifest names, and the files that they need for it."""
 
 
+_FETCHES = re.compile(
+    r"\b(apt(-get)? (-\S+ )*install|apk add|dnf install|yum install|zypper install|pip3? install|gem install|curl|wget"
+    r"|git clone|npm (install|i) (-g|--global)|go install \S+@)\b"
+)
+"""Commands that get what they install from elsewhere."""
+
+_BUILDS = re.compile(
+    r"\b(make|ninja|cmake|gcc|cc|javac|tsc|webpack|vite|rake|mix|bazel|sbt|cabal|stack|msbuild|pytest|tox|gradlew?|mvn|ant"
+    r"|(go|cargo|swift|dotnet|npm|yarn|pnpm|bun|hugo|poetry|uv|pip3?|bundle|composer|mvnw|python3?|node|php|ruby|perl))\b"
+)
+"""Commands that work on a project's own files."""
+
+SLOW_SECONDS = 1.0
+"""How long a step takes at least for it to be worth a change of the Dockerfile."""
+
+
 def ignorable(path: str) -> str | None:
     """What to write in .dockerignore against a file that images usually do without; None for all other files."""
     parts = path.split("/")
@@ -123,6 +144,30 @@ def _about_install(miss: Miss, step: Step | None, build: Build) -> str:
                     f"{named_step(run, build)} ran again for it: copy {files} first, then install, then copy the rest."
                 )
     return ""
+
+
+def _about_order(miss: Miss, step: Step | None, build: Build) -> str:
+    """A slow step that ran again after a copy of everything, and that seems to need nothing of it."""
+    changed = {path.rpartition("/")[2] for path in all_paths(miss.finding.evidence)}
+    if step is None or step.kind not in {Kind.COPY, Kind.ADD} or not changed:
+        return ""
+    followers = [one for one in build.steps if one.id in set(miss.collateral) and one.kind is Kind.RUN]
+    slow = [
+        one
+        for one in followers
+        if (one.stage, one.platform) == (step.stage, step.platform)
+        and (one.duration_seconds or 0.0) >= SLOW_SECONDS
+        and not any(name in one.command for name in changed)
+        and (_FETCHES.search(one.command[:1000]) or not _BUILDS.search(one.command[:1000]))
+    ]
+    if not slow or any(_is_named(path, step) for path in all_paths(miss.finding.evidence)):
+        return ""
+    slowest = max(slow, key=lambda one: one.duration_seconds or 0.0)
+    took, copied = said_duration(slowest.duration_seconds or 0.0), clean(f"{step.instruction} {step.command}", 60)
+    return (
+        f"{named_step(slowest, build)} ran again for it and took {took}: if it needs nothing of what {copied} brings,"
+        " put it above."
+    )
 
 
 def _about_watching(evidence: Evidence, build: Build) -> str:

@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 no engine or no store.",
+    epilog="Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 the engine or the store cannot be reached.",
 )
 @click.version_option(__version__, message=version_line(), help="Print the version and exit.")
 def cli() -> None:

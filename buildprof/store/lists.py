@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Engine, bindparam, func, select
 
 from buildprof.model.build import Build, Status
+from buildprof.model.explanation import Cause, Loss
 from buildprof.model.step import Outcome
 from buildprof.store import schema
 from buildprof.store.connect import reading
@@ -39,6 +40,24 @@ def recent_durations(engine: Engine, builds: Collection[Build]) -> dict[tuple[st
                 "until_ns": one.started_ns,
             }
             found[one.builder, one.ref] = [row[0] / 1e9 for row in connection.execute(statement, values)][::-1]
+    return found
+
+
+def dearest_losses(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], Loss]:
+    """What each build lost most to, by its (builder, ref); builds without any are left out."""
+    known, losses = schema.builds, schema.losses
+    statement = (
+        select(known.c.builder, known.c.ref, losses.c.cause, losses.c.subject, func.sum(losses.c.seconds), func.count())
+        .join_from(known, losses, known.c.key == losses.c.build_key)
+        .where(known.c.ref.in_([key_text(one.ref) for one in builds]))
+        .group_by(known.c.builder, known.c.ref, losses.c.cause, losses.c.subject)
+    )
+    found: dict[tuple[str, str], Loss] = {}
+    with reading(engine) as connection:
+        for builder, ref, cause, subject, seconds, count in connection.execute(statement):
+            before = found.get((builder, ref))
+            if before is None or seconds > before.seconds:
+                found[builder, ref] = Loss(Cause(cause), subject, seconds, count)
     return found
 
 

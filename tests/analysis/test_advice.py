@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from buildprof.analysis.advice import advice, ignorable
 from buildprof.model.explanation import Cause
+from buildprof.model.step import Kind
 from tests.analysis.test_sentences import BASE, COPY, INSTALL, a_build, a_miss
 from tests.cli.sample_explanations import files
 
@@ -48,6 +49,40 @@ def test_a_file_that_a_step_needs_beside_them_or_names_itself_is_no_matter_for_d
         assert advised(files("README.md"), replace(COPY, command=command)) == ""
     assert advised(files("docs/a"), replace(COPY, command="docs/ /app/")) == ""
     assert advised(files("docs/a"), replace(COPY, command=". docs/")) != ""
+
+
+def slow(command: str, **changes):
+    fields = {"id": "slow", "command": command, "name": f"[app 3/4] RUN {command}", "duration_seconds": 6.4, **changes}
+    return replace(INSTALL, **fields)
+
+
+@pytest.mark.parametrize("command", ["sleep 6", "apt-get update && apt-get install -y gcc", "pip install flask"])
+def test_a_slow_step_that_seems_to_need_nothing_of_what_was_copied_is_to_stand_above_it(command):
+    step = slow(command)
+    text = advised(files("app.py"), COPY, step, collateral=("slow",))
+    assert text.endswith("ran again for it and took 6.4 s: if it needs nothing of what COPY . . brings, put it above.")
+    assert command[:20] in text
+
+
+@pytest.mark.parametrize(
+    ("command", "changes"),
+    [
+        ("make all", {}),
+        ("python app.py", {}),
+        ("cat app.py > out", {}),
+        ("npm run build", {}),
+        ("sleep 6", {"duration_seconds": 0.9}),
+        ("sleep 6", {"stage": "another"}),
+        ("sleep 6", {"kind": Kind.COPY}),
+    ],
+)
+def test_a_step_that_works_on_the_files_or_is_quick_stays_where_it_is(command, changes):
+    assert advised(files("app.py"), COPY, slow(command, **changes), collateral=("slow",)) == ""
+
+
+def test_what_was_copied_by_its_name_is_wanted_where_it_is():
+    named = replace(COPY, command="app.py /app/")
+    assert advised(files("app.py"), named, slow("sleep 6"), of=named, collateral=("slow",)) == ""
 
 
 def test_sources_copied_before_an_install_are_to_be_copied_after_it():

@@ -199,3 +199,25 @@ def test_without_an_engine_no_settings_are_written(tmp_path):
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"dotenv: there is no {tmp_path}/none.sock; is docker running?\n"
+
+
+def test_a_whole_home_is_not_mounted_unless_somebody_asks_for_it(tmp_path):
+    checkout = tmp_path / "home" / "buildprof"
+    checkout.mkdir(parents=True)
+    (tmp_path / "sock").touch()
+    variables = {
+        "DOCKER_HOST": f"unix://{tmp_path}/sock", "PATH": "/usr/bin:/bin", "HOME": str(checkout.parent),
+    }  # fmt: skip
+
+    def dotenv(**more: str) -> tuple[str, str]:
+        environment = {**variables, **more}
+        command = [ROOT / "deploy/dotenv"]
+        done = subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True, text=True)
+        return next(line for line in done.stdout.splitlines() if line.startswith("PROJECTS_DIR=")), done.stderr
+
+    assert dotenv() == (
+        f"PROJECTS_DIR={checkout}",
+        f"dotenv: the agent will see the files of {checkout}; name another directory with PROJECTS_DIR\n",
+    )
+    assert dotenv(PROJECTS_DIR="/srv") == ("PROJECTS_DIR=/srv", "")
+    assert dotenv(HOME=str(tmp_path)) == (f"PROJECTS_DIR={checkout.parent}", "")

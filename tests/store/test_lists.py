@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine
 
 from buildprof.model.build import Status
-from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Miss
+from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Loss, Miss
 from buildprof.model.step import Outcome
-from buildprof.store.lists import TREND, lost_seconds, outcome_counts, project_names, recent_durations
+from buildprof.store.lists import TREND, dearest_losses, lost_seconds, outcome_counts, project_names, recent_durations
 from buildprof.store.writer import Writer
 from tests.store.samples import SECOND, T0, make_build
 
@@ -55,6 +55,20 @@ def test_what_each_build_lost_is_added_up(engine: Engine, writer: Writer) -> Non
         ("remote", "one"): pytest.approx(2.0),
     }
     assert lost_seconds(engine, []) == {}
+
+
+def test_what_a_build_lost_most_to_is_named(engine: Engine, writer: Writer) -> None:
+    changed = {"changed": ["src/a.py"]}
+    misses = (
+        Miss("a", Finding(Cause.SOURCE_CHANGED, Confidence.CERTAIN, changed), (), "", 2.0, (), 2.0),
+        Miss("b", Finding(Cause.NO_CACHE, Confidence.CERTAIN, {}), (), "", 1.0, (), 1.0),
+    )
+    build = make_build("one")
+    told = Explanation("one", build.project, build.target, None, misses, 3.0)
+    writer.save_build(build, scope="agent", explanation=told)
+    save(writer, "two", 1)
+    found = dearest_losses(engine, [build, make_build("two")])
+    assert found == {("default", "one"): Loss(Cause.SOURCE_CHANGED, "src/a.py", 2.0, 1)}
 
 
 def test_what_became_of_cacheable_steps_is_counted(engine: Engine, writer: Writer) -> None:

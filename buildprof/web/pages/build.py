@@ -29,7 +29,7 @@ from buildprof.model.text import clean, clean_lines, plural, said_duration
 from buildprof.store.baselines import active_regressions
 from buildprof.store.explanations import stored_explanation
 from buildprof.store.queries import find_build, previous_build
-from buildprof.web.pages.build_layers import layers
+from buildprof.web.pages.build_layers import Layers, layers
 from buildprof.web.pages.build_why import why
 from buildprof.web.pages.dockerfile import dockerfile
 from buildprof.web.pages.paths import Address, build_path
@@ -114,7 +114,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "is_placed": build.project != UNKNOWN_PROJECT,
         "facts": _facts(build),
         "failure": _failure(build),
-        "figures": [*_figures(build, explanation), *_image(build, previous, made.stored_bytes)],
+        "figures": [*_figures(build, explanation), *_image(build, previous, made)],
         "why": said,
         "worse": _worse(store, build),
         "drawn": drawn,
@@ -189,7 +189,7 @@ def _figures(build: Build, explanation: Explanation | None) -> list[Figure]:
     return figures
 
 
-def _image(build: Build, previous: Build | None, stored_bytes: int | None) -> list[Figure]:
+def _image(build: Build, previous: Build | None, made: Layers) -> list[Figure]:
     """The image's size as the engine counts it; where that is another than the bytes in its layers, these as well.
 
     An engine with containerd's image store counts packed layers.
@@ -197,10 +197,11 @@ def _image(build: Build, previous: Build | None, stored_bytes: int | None) -> li
     if build.image is None:
         return []
     grown, count = growth_bytes(build.image, previous.image if previous else None), build.image.layers
-    is_other = stored_bytes is not None and size(stored_bytes) != size(build.image.size_bytes)
+    is_other = made.stored_bytes is not None and size(made.stored_bytes) != size(build.image.size_bytes)
     notes = (
         f"{count} {plural(count, 'layer')}" if count is not None else "",
-        f"{size(stored_bytes)} unpacked" if is_other else "",
+        f"{size(made.stored_bytes)} unpacked" if is_other else "",
+        f"{size(made.wasted_bytes)} wasted" if made.wasted_bytes else "",
         f"{change(grown)} since the last build" if grown is not None else "",
     )
     return [Figure("Image", size(build.image.size_bytes), ", ".join(filter(None, notes)))]

@@ -43,13 +43,15 @@ class Layers:
     platform: str = ""
     rest: int = 0
     stored_bytes: int | None = None
+    wasted_bytes: int = 0
 
 
 def layers(store: Engine, build: Build) -> Layers:
     """The layers of a build's image. Raises StoreError."""
     document = image_of(store, build)
     if document is not None:
-        return replace(_layers(_of_analysis(document, build), document["id"]), stored_bytes=document["stored_bytes"])
+        made = _layers(_of_analysis(document, build), document["id"])
+        return replace(made, stored_bytes=document["stored_bytes"], wasted_bytes=document["wasted_bytes"])
     platform = build.platforms[-1] if len(build.platforms) > 1 else ""
     return _layers(_of_steps(image_steps(build, platform)), "", platform)
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from buildprof.analysis.sentences import loss_name
 from buildprof.model.build import Build, Status
+from buildprof.model.explanation import Loss
 from buildprof.model.step import Outcome
-from buildprof.store.lists import lost_seconds, outcome_counts, project_names, recent_durations
+from buildprof.store.lists import dearest_losses, lost_seconds, outcome_counts, project_names, recent_durations
 from buildprof.store.queries import list_builds
 from buildprof.web.api import page_token, parse_filter
 from buildprof.web.pages.drawing import OUTCOMES, Bar, Spark, outcome_bar, spark
@@ -30,6 +32,7 @@ class Row:
     build: Build
     seconds: float | None
     lost_seconds: float | None
+    lost_to: str
     bar: Bar | None
     trend: Spark | None
 
@@ -39,14 +42,28 @@ class Row:
         return self.build.image.size_bytes if self.build.image else None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of the builds of a list, each by its (builder, ref)."""
+
+    trends: Mapping[tuple[str, str], list[float]]
+    lost: Mapping[tuple[str, str], float]
+    dearest: Mapping[tuple[str, str], Loss]
+    outcomes: Mapping[tuple[str, str], Mapping[Outcome, int]]
+
+
 def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
     """Make the page. `query` are the parameters of the address. Blocks; raises Problem 400 and StoreError."""
     given = {name: query[name] for name in _NAMES if query.get(name)}
     wanted = parse_filter({**given, "limit": str(PAGE_BUILDS)}, [*given, "limit"])
     now_ns = time.time_ns()
     builds = list_builds(store, wanted)
-    trends = recent_durations(store, builds)
-    lost, outcomes = lost_seconds(store, builds), outcome_counts(store, builds)
+    known = Known(
+        recent_durations(store, builds),
+        lost_seconds(store, builds),
+        dearest_losses(store, builds),
+        outcome_counts(store, builds),
+    )
     following = page_token(builds[-1]) if len(builds) == PAGE_BUILDS else None
     filters = {name: value for name, value in given.items() if name != "before"}
     values = {
@@ -55,8 +72,8 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
         "version": version,
         "live": "all" if "before" not in given else "",
         "now_ns": now_ns,
-        "rows": [_row(one, trends, lost, outcomes, now_ns) for one in builds],
-        "outcomes": [one.value for one in OUTCOMES if any(one in counts for counts in outcomes.values())],
+        "rows": [_row(one, known, now_ns) for one in builds],
+        "outcomes": [one.value for one in OUTCOMES if any(one in counts for counts in known.outcomes.values())],
         "given": {name: given.get(name, "") for name in _NAMES},
         "is_filtered": bool(filters),
         "projects": project_names(store, MAX_PROJECTS),
@@ -68,20 +85,16 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
     return render("builds.html", values)
 
 
-def _row(
-    build: Build,
-    trends: Mapping[tuple[str, str], list[float]],
-    lost: Mapping[tuple[str, str], float],
-    outcomes: Mapping[tuple[str, str], Mapping[Outcome, int]],
-    now_ns: int,
-) -> Row:
+def _row(build: Build, known: Known, now_ns: int) -> Row:
+    key = build.builder, build.ref
     seconds = max(now_ns - build.started_ns, 0) / 1e9 if build.status is Status.RUNNING else build.duration_seconds
-    values = trends.get((build.builder, build.ref), [])
+    values, dearest = known.trends.get(key, []), known.dearest.get(key)
     told = f"the last {len(values)} completed builds took {', '.join(map(str, map(duration, values)))}"
     return Row(
         build=build,
         seconds=seconds,
-        lost_seconds=lost.get((build.builder, build.ref), build.summary.executed_seconds),
-        bar=outcome_bar(outcomes.get((build.builder, build.ref), {})),
+        lost_seconds=known.lost.get(key, build.summary.executed_seconds),
+        lost_to=loss_name(dearest) if dearest else "",
+        bar=outcome_bar(known.outcomes.get(key, {})),
         trend=spark(values, told),
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
+from buildprof.analysis.baselines import LEAST_HISTORY
 from buildprof.analysis.layer_history import layer_history
 from buildprof.analysis.project_words import lost_by_cause, lost_by_file, target_label
 from buildprof.analysis.regression_words import figure_text
@@ -82,6 +83,7 @@ def page(store: Engine, project: str, query: Mapping[str, str], version: str) ->
     lost_to = losses(store, builds[0].started_ns, project, facts.target, MAX_LOSSES) if builds else []
     regressed = active_regressions(store, project)
     readings = last_readings(store, project, facts.target)
+    charts = _charts(store, builds, lost, regressed.get((project, facts.target), []), readings)
     values = {
         "title": target_label(project, facts.target),
         "here": "Projects",
@@ -93,7 +95,9 @@ def page(store: Engine, project: str, query: Mapping[str, str], version: str) ->
         "grown_bytes": grown_bytes(facts),
         "targets": [Target(one.target, one is facts) for one in targets],
         "worse": worse_of(project, facts.target, regressed),
-        "charts": _charts(store, builds, lost, regressed.get((project, facts.target), []), readings),
+        "is_judged": any(one.levels for one in charts),
+        "least_history": LEAST_HISTORY,
+        "charts": charts,
         "rows": _rows(builds, lost)[:ROWS_SHOWN],
         "shown": len(builds),
         "most": CHART_BUILDS,

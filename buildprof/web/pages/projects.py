@@ -27,6 +27,9 @@ SINCE = {"1d": "the last day", "7d": "the last 7 days", "30d": "the last 30 days
 DEFAULT_SINCE = "7d"
 """As of `buildprof projects`."""
 
+NOTABLE_SECONDS = 1.0
+"""A build that takes less longer than usual is not told to be worse: chance does that (docs/regressions.md)."""
+
 _NAMES = ("project", "since", "from")
 
 
@@ -117,7 +120,8 @@ def trend_of(facts: ProjectFacts) -> Trend | None:
     """The trend of a target; None if there is nothing to compare with."""
     if facts.trend is None:
         return None
-    return Trend(trend_text(facts.trend), facts.trend > 1 and not is_usual(facts.trend))
+    grew = (facts.last_duration_seconds or 0.0) - (facts.median_duration_seconds or 0.0)
+    return Trend(trend_text(facts.trend), not is_usual(facts.trend) and grew >= NOTABLE_SECONDS)
 
 
 def grown_bytes(facts: ProjectFacts) -> int | None:

@@ -110,6 +110,7 @@ async def test_each_figure_stands_in_its_column(site):
         ("took", "2.0 s"),
         ("saved", "7.0 s"),
         ("lost", "1.5 s"),
+        ("to", "cache turned off"),
         ("image", "214 MB"),
     ]
 

@@ -247,3 +247,17 @@ async def test_no_name_adds_an_element_or_an_attribute_and_the_page_is_found(sit
     assert tags(html) == tags(plain)
     assert len(html) < 60_000
     assert not set(html) & set("\u202e\u2066\u200b\x1b\x00\x07")
+
+
+async def test_whether_something_is_worse_is_told_as_soon_as_it_can_be(site):
+    save(site, "a", 5)
+    assert "is told when 8 completed builds of one kind are known" in text(await page(site))
+
+
+async def test_a_difference_that_chance_makes_has_no_colour_of_worse(site):
+    for number in range(4):
+        save(site, f"b{number}", 20 - number, seconds=2)
+    save(site, "last", 1, seconds=2.5)
+    html = await page(site)
+    assert "+25%" in text(html)
+    assert 'class="worse">+25%' not in html
