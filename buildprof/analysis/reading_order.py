@@ -47,13 +47,20 @@ def _depths(stages: dict[Place, list[Step]]) -> dict[Place, int]:
         place: {place_of[id_] for step in steps for id_ in step.inputs if id_ in place_of} - {place}
         for place, steps in stages.items()
     }
-    depths = dict.fromkeys(stages, 0)
-    # No chain is longer than there are stages; real builds settle after a few rounds.
-    for _ in stages:
-        deeper = {place: max((depths[s] + 1 for s in sources[place]), default=0) for place in stages}
-        if deeper == depths:
-            break
-        depths = deeper
+    users: defaultdict[Place, list[Place]] = defaultdict(list)
+    for place, found in sources.items():
+        for source in found:
+            users[source].append(place)
+    depths, open_sources = dict.fromkeys(stages, 0), {place: len(found) for place, found in sources.items()}
+    settled = [place for place, count in open_sources.items() if not count]
+    for (
+        place
+    ) in settled:  # it grows meanwhile: each stage once all that it takes from is settled, which a ring never is
+        for user in users[place]:
+            depths[user] = max(depths[user], depths[place] + 1)
+            open_sources[user] -= 1
+            if not open_sources[user]:
+                settled.append(user)
     return depths
 
 

@@ -22,6 +22,9 @@ ASSUMED_PIXELS = 800
 PATH_HEIGHT = 0.8
 """Where in a row the critical path runs: below the bar."""
 
+MOST_CROSSED = 50_000
+"""Rows that the critical path crosses at most, each as often as it does."""
+
 MOST_TICKS = 6
 MIN_FOLDED = 2
 
@@ -136,6 +139,8 @@ def waterfall(build: Build, now_ns: int, zoom: int = 0) -> Waterfall:
     """Lay out a build's steps; `now_ns` ends what still runs. Each `zoom` stands for twice the width of the one before."""
     lives = build.completed_ns is None
     seconds = horizon_seconds(max(now_ns - build.started_ns, 0) / 1e9) if lives else build.duration_seconds
+    if seconds is not None and not 0 < seconds < math.inf:  # as only a damaged store has it
+        seconds = None
     pixel = 1 / (ASSUMED_PIXELS << zoom)
     roots, chain = root_misses(build.steps), _chain(build, pixel * seconds) if seconds else []
     critical = {step.id for step in chain}
@@ -201,6 +206,8 @@ def path_segments(
     places = {row_id: at for at, row_id in enumerate(order)}
     found: defaultdict[str, dict[Segment, None]] = defaultdict(dict)
     known = [(row_id, span) for row_id, span in chain if span is not None and row_id in places]
+    if sum(abs(places[last] - places[first]) for (first, _), (last, _) in pairwise(known)) > MOST_CROSSED:
+        return defaultdict(tuple)  # a line to and fro across so many rows shows nobody anything
     for at, (row_id, (x, width)) in enumerate(known):
         following = known[at + 1][1][0] if at + 1 < len(known) else x
         # The next one may have begun a little earlier than this one ended, by what the engine tells.

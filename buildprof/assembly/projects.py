@@ -72,6 +72,12 @@ class Placement:
     how: How = How.UNKNOWN
 
 
+def project_name(text: str) -> str:
+    """A name that a project can have: text for one line, which no address takes for a way through directories."""
+    name = clean(text, MAX_NAME_CHARS)
+    return UNKNOWN_PROJECT if name in {"", ".", ".."} else name
+
+
 def place(
     record: BuildRecord,
     local_state: LocalState | None = None,
@@ -94,7 +100,7 @@ def place(
     if not name and known is not None:
         name, how, directory = known.project, How.DOCKERFILE, known.directory
     return Placement(
-        project=clean(name, MAX_NAME_CHARS) or UNKNOWN_PROJECT,
+        project=project_name(name),
         target=_target(attrs, local_state),
         directory=directory,
         group=local_state.group_id if local_state else "",

@@ -15,7 +15,7 @@ from buildprof.assembly.build import BuildInputs, assemble, build_arguments
 from buildprof.assembly.facts import BuildFacts
 from buildprof.assembly.outcomes import as_neighbour
 from buildprof.assembly.progress import is_cut_off, record_of, split_by_build
-from buildprof.assembly.projects import TreeFacts, place
+from buildprof.assembly.projects import TreeFacts, place, project_name
 from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
 from buildprof.assembly.redact import Redactor, make_redactor
 from buildprof.config import Settings
@@ -23,7 +23,7 @@ from buildprof.data_dir import agent_id, redaction_key
 from buildprof.ingest import Ingest
 from buildprof.model.build import UNKNOWN_PROJECT, Build, Engine, Source
 from buildprof.model.events import BuildRecord, LocalState
-from buildprof.model.text import plural
+from buildprof.model.text import clean, plural
 from buildprof.sources.build_archive import ArchivedBuild, read_build_archive
 from buildprof.sources.import_file import FileKind, ImportFormatError, detect
 from buildprof.sources.progress_log import ProgressLog
@@ -148,9 +148,11 @@ def _assembled(
 ) -> Build:
     placement = place(one.record, one.local_state, TreeFacts())
     if project:
-        placement = replace(placement, project=project)
+        placement = replace(placement, project=project_name(project))
     if one.client_prefix or target:
-        placement = replace(placement, target=target if target and not one.client_prefix else one.client_prefix)
+        placement = replace(
+            placement, target=clean(target, 100) if target and not one.client_prefix else one.client_prefix
+        )
     if len(all_found) > 1 and not placement.group:
         placement = replace(placement, group=min(other.record.ref for other in all_found))
     others = [other for other in all_found if other is not one]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from datetime import UTC, datetime
@@ -74,7 +75,9 @@ def said_duration(seconds: float) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """As `human_duration`, without the unit below a minute: "41.8"."""
+    """As `human_duration`, without the unit below a minute: "41.8"; "?" for what is no number."""
+    if not math.isfinite(seconds):
+        return "?"
     if seconds < 0:
         return "-" + short_duration(-seconds)
     if round(seconds, 1) < 60:

@@ -103,7 +103,9 @@ class _Threads:
         try:
             return await asyncio.wait_for(loop.run_in_executor(self._executor, work), QUERY_SECONDS)
         except TimeoutError:
-            raise Problem(503, f"the store did not answer within {QUERY_SECONDS:.0f} s") from None
+            raise Problem(
+                503, f"the answer took longer than {QUERY_SECONDS:.0f} s: too much is asked for at once"
+            ) from None
 
 
 class _Endpoints:

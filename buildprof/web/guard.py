@@ -67,11 +67,14 @@ class Guard:
 
 def names_loopback(host: str) -> bool:
     """Whether a Host header is `localhost` or a loopback address, with or without a port."""
-    name = host.strip().lower()
+    name, port = host.strip().lower(), ""
     if name.startswith("["):
-        name = name[1:].partition("]")[0]
+        name, _, port = name[1:].partition("]")
+        port = port.removeprefix(":")
     elif name.count(":") == 1:
-        name = name.partition(":")[0]
+        name, _, port = name.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return False
     if name in {"localhost", "localhost."}:
         return True
     try:

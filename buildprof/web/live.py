@@ -121,13 +121,13 @@ class EventStream(StreamingResponse):
 
 
 async def _messages(waiting: Waiting) -> AsyncIterator[bytes]:
-    """Give events as they come, and a comment when nothing happens: that is how a dead connection is noticed."""
+    """Give events as they come, and a ping when nothing happens: that is how a dead connection is noticed."""
     yield b"retry: 3000\n\n"
     while True:
         try:
             message = await asyncio.wait_for(waiting.get(), KEEP_ALIVE_SECONDS)
         except TimeoutError:
-            message = b": nothing happens\n\n"
+            message = b"event: ping\ndata: {}\n\n"
         if message is None:
             return
         yield message

@@ -61,3 +61,16 @@ def test_stages_that_take_from_each_other_in_a_ring_get_some_order() -> None:
     one = step("RUN a", begin=1, end=2, place=("a", 1, 1), id="1", inputs=("2",))
     two = step("RUN b", begin=2, end=3, place=("b", 1, 1), id="2", inputs=("1",))
     assert reading_order([two, one]) == [one, two]
+
+
+def test_a_chain_of_thousands_of_stages_is_put_in_order_at_once() -> None:
+    """Each takes from the one before, and began after the one that takes from it: only the chain tells the order."""
+    count = 4000
+    names = [f"s{number:04}" for number in range(count)]
+    steps = [
+        step(
+            "RUN a", begin=count - at, end=count - at + 1, place=(name, 1, 1), id=name, inputs=tuple(names[at - 1 : at])
+        )
+        for at, name in enumerate(names)
+    ]
+    assert [one.id for one in reading_order(reversed(steps))] == names

@@ -230,3 +230,15 @@ def test_the_path_crosses_the_rows_between_two_of_its_steps() -> None:
     assert found["a"][-1].y2 == 1.0
     assert (found["c"][-1].y1, found["c"][-1].x1) == (0.0, 40.0)
     assert found["d"] == ()
+
+
+def test_a_line_to_and_fro_across_thousands_of_rows_is_not_drawn() -> None:
+    order = [str(number) for number in range(2000)]
+    chain = [(str(at if at % 2 else 1999 - at), (at / 20, 0.01)) for at in range(2000)]
+    assert path_segments(order, chain) == {}
+    assert len(path_segments(order, [(one, (at / 20, 0.01)) for at, one in enumerate(order)])) == 2000
+
+
+@pytest.mark.parametrize("end", [-5.0, 0.0])
+def test_a_build_that_ended_before_it_began_is_drawn_without_times(end: float) -> None:
+    assert waterfall(replace(shop(), completed_ns=at(end)), NOW).ticks == ()

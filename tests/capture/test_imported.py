@@ -9,7 +9,7 @@ import pytest
 
 from buildprof.capture.imported import NoBuildError, import_file
 from buildprof.config import Settings
-from buildprof.model.build import Build, Status
+from buildprof.model.build import UNKNOWN_PROJECT, Build, Status
 from buildprof.store.connect import open_store
 from buildprof.store.queries import list_builds
 from tests.sources.recordings import PROGRESS
@@ -73,3 +73,15 @@ def test_a_bake_call_that_built_nothing_is_no_build(settings: Settings, file: Pa
     with pytest.raises(NoBuildError, match=r"no build in it.*the client said docker-bake.hcl:1,14-21: Argument"):
         imported(settings, file, text.encode())
     assert stored(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "stored_as"),
+    [("a\u202eb\t c", "ab c"), ("..", UNKNOWN_PROJECT), ("\x1b[2J", UNKNOWN_PROJECT), ("x" * 400, "x" * 99 + "…")],
+)
+def test_a_project_that_is_given_gets_a_name_that_a_page_can_have(
+    settings: Settings, file: Path, given: str, stored_as: str
+) -> None:
+    file.write_bytes(COLD)
+    (build,) = import_file(settings, file, given, "t\x00\u202e")
+    assert (build.project, build.target) == (stored_as, "t")

@@ -26,6 +26,9 @@ from buildprof.web.guard import SECURITY_HEADERS, names_loopback
         ("[::]", False),
         ("", False),
         ("127.0.0.1@evil.example", False),
+        ("localhost:80@evil.example", False),
+        ("[::1]@evil.example", False),
+        ("localhost:", True),
     ],
 )
 def test_a_host_names_loopback_or_not(host, expected):

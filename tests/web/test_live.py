@@ -110,12 +110,12 @@ async def test_a_client_that_reads_nothing_is_given_up(site, monkeypatch):
     assert site.state.live.clients == 0
 
 
-async def test_silence_is_filled_with_comments(site, monkeypatch):
+async def test_silence_is_filled_with_pings(site, monkeypatch):
     monkeypatch.setattr(live_module, "KEEP_ALIVE_SECONDS", 0.01)
     listener = Listener(create_app(site.state))
     await listener.status()
     assert (await listener.messages.get())["body"] == b"retry: 3000\n\n"
-    assert (await listener.messages.get())["body"].startswith(b": ")
+    assert (await listener.messages.get())["body"].startswith(b"event: ping\n")
     listener.gone.set()
     await listener.done
 

@@ -36,6 +36,7 @@ from buildprof.web.pages.render import render
 from buildprof.web.pages.waterfall import WORDS, row_id
 
 MAX_LABEL = 160
+MAX_ROWS = 1000
 MAX_EDIT = 1000
 MAX_BASES = 20
 MAX_LAYERS, MAX_FILES = 20, 100
@@ -123,8 +124,9 @@ def page(store: Engine, growth_of: GrowthOf, first: str, second: str, version: s
         "differences": differences_said(comparison),
         "bases": [other_base_said(one) for one in comparison.bases[:MAX_BASES]],
         "without_steps": [name for name, one in _named(comparison) if not one.steps],
-        "notable": [row for is_one, row in rows if is_one],
-        "same": [row for is_one, row in rows if not is_one],
+        "notable": [row for is_one, row in rows if is_one][:MAX_ROWS],
+        "same": [row for is_one, row in rows if not is_one][:MAX_ROWS],
+        "rest": sum(max(sum(is_one is wanted for is_one, _ in rows) - MAX_ROWS, 0) for wanted in (True, False)),
         "why": why(stored_explanation(store, after), after),
         "growth": _growth(growth_of, before, after),
         "images": _images(before, after),

@@ -3,6 +3,8 @@
 
 const REFRESH_MS = 1000; // at most so often, however much happens
 const AGE_MS = 10000;
+const SILENCE_MS = 45000; // three times what the server leaves between two words
+const AGAIN_MS = 10000;
 
 // The server's clock, as far as the page tells it: ages must not depend on this machine's.
 let ahead = 0; // of this machine's clock, in milliseconds
@@ -38,8 +40,10 @@ async function refresh() {
   asked = Date.now();
   asking = true;
   try {
-    const response = await fetch(location.href, { headers: { accept: "text/html" } });
-    if (!response.ok) return;
+    const signal = AbortSignal.timeout(SILENCE_MS);
+    const response = await fetch(location.href, { headers: { accept: "text/html" }, signal });
+    if (!response.ok) return say(response.status === 404 ? "this is gone" : "what is shown is not of now");
+    if (source?.readyState === EventSource.OPEN) say("live");
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const main = document.getElementById("main");
     const next = page.getElementById("main");
@@ -81,26 +85,58 @@ function schedule() {
   if (live && document.querySelector("[data-running]") && !document.hidden) soon();
 }
 
+// Browsers lend one site a few connections, for all its tabs together: only a tab that is seen holds one.
+let source = null;
+let silence = null;
+
+function say(text) {
+  document.getElementById("live").textContent = text;
+}
+
+function leave() {
+  source?.close();
+  source = null;
+  clearTimeout(silence);
+}
+
+// The server says something every few seconds; when it does not, it hangs, or the network does.
+function heard() {
+  clearTimeout(silence);
+  silence = setTimeout(again, SILENCE_MS);
+}
+
+function again() {
+  leave();
+  say("not connected");
+  silence = setTimeout(follow, AGAIN_MS);
+}
+
 function follow() {
-  const main = document.getElementById("main");
-  if (!main.dataset.live) return;
-  const told = document.getElementById("live");
-  const source = new EventSource("/api/v1/events");
-  source.onopen = () => { told.textContent = "live"; soon(); };
-  source.onerror = () => { told.textContent = "not connected"; };
+  leave();
+  if (!document.getElementById("main").dataset.live || document.hidden) return;
+  source = new EventSource("/api/v1/events");
+  source.onopen = () => { say("live"); heard(); soon(); };
+  source.onerror = () => {
+    say("not connected");
+    if (source?.readyState === EventSource.CLOSED) again(); // refused, as when too many listen: it would not try again
+  };
+  source.addEventListener("ping", heard);
+  heard();
   for (const name of ["build_started", "step_finished", "build_finished"]) {
     source.addEventListener(name, (event) => {
+      heard();
       const wanted = document.getElementById("main").dataset.live;
       if (wanted === "all" ? name !== "step_finished" : wanted && JSON.parse(event.data).ref === wanted) soon();
     });
   }
-  addEventListener("pagehide", () => source.close());
 }
 
 setClock();
 tellAges();
 setInterval(tellAges, AGE_MS);
-document.addEventListener("visibilitychange", schedule);
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : follow()));
+addEventListener("pagehide", leave);
+addEventListener("pageshow", (event) => event.persisted && follow());
 document.addEventListener("buildprof:after", () => { setClock(); tellAges(); });
 document.addEventListener("buildprof:stale", ask);
 follow();
