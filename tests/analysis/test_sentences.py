@@ -231,7 +231,7 @@ def is_harmless(text: str) -> bool:
     return not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in text)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(builds(), st.data())
 def test_whatever_the_evidence_holds_a_sentence_is_one_short_harmless_line(build_, data):
     ids = st.sampled_from([*(one.id for one in build_.steps), "nobody"])

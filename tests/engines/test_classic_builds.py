@@ -99,16 +99,21 @@ async def test_cold_unchanged_and_edited_builds(any_engine: Engine, tmp_path: Pa
 async def test_outcomes_agree_with_what_the_client_printed(any_engine: Engine, tmp_path: Path):
     context = write_context(tmp_path, f"agree-{any_engine.name}")
     async with observed(any_engine.host) as observation:
-        for source, options in (
-            ("1", ()),
-            ("2", ()),
-            ("2", ("--no-cache",)),
-            ("2", ("--rm=false",)),
-            ("3", ("--rm=false",)),
+        for number, (source, options) in enumerate(
+            (
+                ("1", ()),
+                ("2", ()),
+                ("2", ("--no-cache",)),
+                ("2", ("--rm=false",)),
+                ("3", ("--rm=false",)),
+            ),
+            1,
         ):
             (context / "source").write_text(source)
             output = await build(any_engine, context, "-t", "classic-agree:1", *options)
-            await asyncio.sleep(1.2)
+            async with asyncio.timeout(60):
+                while len(built(observation, "classic-agree:1")) < number:
+                    await asyncio.sleep(0.1)
             latest = built(observation, "classic-agree:1")[-1]
             printed = [part.splitlines() for part in output.split("\nStep ")[1:]]
             hits = [" ---> Using cache" in lines for lines in printed]
