@@ -86,7 +86,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "/api/v1/events",
-        "Live events: build_started, step_finished, build_finished",
+        "Live events: build_started, step_finished, build_finished; a ping when nothing happens",
         "text/event-stream",
         problems=(503,),
     ),
