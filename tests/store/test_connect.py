@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from buildprof.store.queries import cursor, list_builds
 from buildprof.store.writer import Writer
 from tests.nobody import as_nobody, public_directory
 from tests.store.conftest import new_schema
+from tests.store.other_process import cursor_seen, look
 from tests.store.samples import make_build
 
 
@@ -59,15 +58,10 @@ def test_a_process_that_opens_its_store_twice_loses_nothing_that_it_writes(tmp_p
     engine = open_store(url)
     writer = Writer(engine)
     open_store(url, create=False).dispose()
-    code = "import sys; from buildprof.store.connect import open_store; open_store(sys.argv[1]).dispose()"
     for value in ("first", "second"):
         writer.set_cursor("events", value)
-        subprocess.run([sys.executable, "-c", code, url], check=True)
-    code = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT value FROM cursors').fetchall())"
-    seen = subprocess.run(
-        [sys.executable, "-c", code, f"{tmp_path}/store.db"], check=True, capture_output=True, text=True
-    )
-    assert seen.stdout.strip() == "[('second',)]"
+        look(url)
+    assert cursor_seen(tmp_path / "store.db") == "second"
     writer.close()
     engine.dispose()
 

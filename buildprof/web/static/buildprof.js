@@ -40,7 +40,7 @@ async function refresh() {
   asked = Date.now();
   asking = true;
   try {
-    const signal = AbortSignal.timeout(SILENCE_MS);
+    const signal = AbortSignal.timeout?.(SILENCE_MS);
     const response = await fetch(location.href, { headers: { accept: "text/html" }, signal });
     if (!response.ok) return say(response.status === 404 ? "this is gone" : "what is shown is not of now");
     if (source?.readyState === EventSource.OPEN) say("live");
@@ -134,7 +134,12 @@ function follow() {
 setClock();
 tellAges();
 setInterval(tellAges, AGE_MS);
-document.addEventListener("visibilitychange", () => (document.hidden ? leave() : follow()));
+document.addEventListener("visibilitychange", () => {
+  leave();
+  if (document.hidden) return;
+  follow();
+  schedule();
+});
 addEventListener("pagehide", leave);
 addEventListener("pageshow", (event) => event.persisted && follow());
 document.addEventListener("buildprof:after", () => { setClock(); tellAges(); });

@@ -2,8 +2,6 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from buildprof.sources.tree.watch import Trees, may_watch
 from buildprof.store.connect import open_store
 from buildprof.store.writer import Writer
 from tests.sources.tree.trees import make
+from tests.store.other_process import cursor_seen, look
 
 ALL = [ContextUse()]
 
@@ -324,16 +323,11 @@ def test_a_store_that_lies_in_a_context_keeps_its_locks(tmp_path: Path):
     engine = open_store(url)
     writer = Writer(engine)
     trees = Trees(context / "trees.db")
-    look = "import sys; from buildprof.store.connect import open_store; open_store(sys.argv[1]).dispose()"
     for value in ("first", "second"):
         writer.set_cursor("events", value)
         snap(trees, context)
-        subprocess.run([sys.executable, "-c", look, url], check=True)
-    read = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT value FROM cursors').fetchall())"
-    seen = subprocess.run(
-        [sys.executable, "-c", read, f"{context}/store.db"], check=True, capture_output=True, text=True
-    )
-    assert seen.stdout.strip() == "[('second',)]"
+        look(url)
+    assert cursor_seen(context / "store.db") == "second"
     trees.close()
     writer.close()
     engine.dispose()
