@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Engine, bindparam, func, select
 
-from buildprof.model.build import Build, Status
+from buildprof.model.build import UNKNOWN_PROJECT, Build, Status
 from buildprof.model.explanation import Cause, Loss
 from buildprof.model.step import Outcome
 from buildprof.store import schema
@@ -20,7 +20,7 @@ TREND = 12
 def recent_durations(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], list[float]]:
     """Durations in seconds of the last completed builds of a build's target as of that build, oldest first, 12 at most.
 
-    By its (builder, ref).
+    By its (builder, ref). Builds that could not be placed have none: they may be of different projects.
     """
     known = schema.builds
     statement = (
@@ -33,7 +33,7 @@ def recent_durations(engine: Engine, builds: Collection[Build]) -> dict[tuple[st
     )
     found: dict[tuple[str, str], list[float]] = {}
     with reading(engine) as connection:
-        for one in builds:
+        for one in (build for build in builds if build.project != UNKNOWN_PROJECT):
             values = {
                 "of_project": key_text(one.project),
                 "of_target": key_text(one.target),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from buildprof.model.build import Status
+from buildprof.model.build import UNKNOWN_PROJECT, Status
 from buildprof.model.explanation import Cause, Confidence, Explanation, Finding, Loss, Miss
 from buildprof.model.step import Outcome
 from buildprof.store.lists import TREND, dearest_losses, lost_seconds, outcome_counts, project_names, recent_durations
@@ -31,11 +31,13 @@ def test_durations_are_of_the_last_completed_builds_oldest_first(engine: Engine,
     save(writer, "failed", 90, status=Status.FAILED)
     save(writer, "unknown", 91, seconds=0)
     save(writer, "other", 92, target="api", seconds=0.5)
+    save(writer, "lost", 93, project=UNKNOWN_PROJECT)
     started = {"r14": 14, "failed": 90, "r3": 3, "other": 92}
     rows = [
         make_build(ref, started_ns=T0 + at * 100 * SECOND, target="api" if ref == "other" else "web")
         for ref, at in started.items()
     ]
+    rows.append(make_build("lost", started_ns=T0 + 93 * 100 * SECOND, project=UNKNOWN_PROJECT))
     lately = [float(at + 1) for at in range(3, TREND + 3)]
     assert recent_durations(engine, rows) == {
         ("default", "r14"): lately,
