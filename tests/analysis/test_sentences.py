@@ -4,7 +4,7 @@ import unicodedata
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildprof.analysis.advice import advice
@@ -231,7 +231,7 @@ def is_harmless(text: str) -> bool:
     return not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in text)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.data_too_large])
 @given(builds(), st.data())
 def test_whatever_the_evidence_holds_a_sentence_is_one_short_harmless_line(build_, data):
     ids = st.sampled_from([*(one.id for one in build_.steps), "nobody"])
