@@ -119,15 +119,18 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """All of it. `seconds` is what the width stands for, None where the build's length is not known.
-
-    `spaces` is how many times the distance of two ticks fits into the width.
-    """
+    """All of it. `seconds` is what the width stands for, None where the build's length is not known."""
 
     lanes: tuple[Lane, ...]
     ticks: tuple[Tick, ...]
-    spaces: float
     seconds: float | None
+
+    @property
+    def spaces(self) -> float:
+        """How many times the distance of two ticks fits into the width; 0 without ticks. By the last, as places are rounded."""
+        if len(self.ticks) < 2:
+            return float(len(self.ticks))
+        return 100 * (len(self.ticks) - 1) / self.ticks[-1].x
 
     @property
     def rows(self) -> list[Row]:
@@ -174,10 +177,7 @@ def waterfall(build: Build, now_ns: int, zoom: int = 0) -> Waterfall:
             )
         shown = platform if len(platforms) > 1 else ""
         made.append(Lane(stage, shown, tuple(_runs(rows, 0.0 if lives else 100 * pixel)), path[_heading(at)]))
-    if not seconds:
-        return Waterfall(tuple(made), (), 0.0, seconds)
-    marked = ticks(seconds, MOST_TICKS << zoom)
-    return Waterfall(tuple(made), tuple(marked), 100 / marked[1].x if len(marked) > 1 else 1.0, seconds)
+    return Waterfall(tuple(made), tuple(ticks(seconds, MOST_TICKS << zoom)) if seconds else (), seconds)
 
 
 def horizon_seconds(elapsed_seconds: float) -> float:

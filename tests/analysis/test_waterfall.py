@@ -198,6 +198,14 @@ def test_zoom_adds_ticks_between_those_that_there_were_and_they_stay_round() -> 
     assert "1.05 s" in {one.text for one in ticks(2, MOST_TICKS << 4)}
 
 
+@pytest.mark.parametrize("zoom", range(7))
+@pytest.mark.parametrize("seconds", [0.37, 72, 3610])
+def test_lines_at_even_distances_stand_where_the_ticks_do(seconds: float, zoom: int) -> None:
+    drawn = waterfall(build((step("RUN a", Outcome.MISS, 0, seconds),), completed_ns=at(seconds)), NOW, zoom)
+    for number, tick in enumerate(drawn.ticks):
+        assert 100 * number / drawn.spaces == pytest.approx(tick.x, abs=0.002)
+
+
 def test_zoom_unfolds_what_has_become_wider_than_a_pixel() -> None:
     quick = [step(f"RUN {n}", Outcome.HIT, 1, 1.005, place=("app", n + 1, 5)) for n in range(5)]
     of = build(linked(*quick, step("RUN sleep", Outcome.MISS, 1, 11, place=("app", 6, 6))))
