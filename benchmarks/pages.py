@@ -172,7 +172,7 @@ def regression(build: Build) -> Regression:
 
 
 def large_build(build: Build) -> Build:
-    """A build of 300 steps: stages of ten, one after the other, and last one that makes all the layers an image can have."""
+    """A build of 300 steps: stages of ten, one after the other, and a last one that makes all the layers an image can have."""
     sizes = [10] * ((LARGE_STEPS - MOST_LAYERS) // 10)
     sizes.append(LARGE_STEPS - sum(sizes))
     places = [(f"stage-{stage}", place, size) for stage, size in enumerate(sizes) for place in range(1, size + 1)]

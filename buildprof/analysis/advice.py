@@ -94,7 +94,7 @@ _FETCHES = re.compile(
 
 _BUILDS = re.compile(
     r"\b(make|ninja|cmake|gcc|cc|javac|tsc|webpack|vite|rake|mix|bazel|sbt|cabal|stack|msbuild|pytest|tox|gradlew?|mvn|ant"
-    r"|(go|cargo|swift|dotnet|npm|yarn|pnpm|bun|hugo|poetry|uv|pip3?|bundle|composer|mvnw|python3?|node|php|ruby|perl))\b"
+    r"|go|cargo|swift|dotnet|npm|yarn|pnpm|bun|hugo|poetry|uv|pip3?|bundle|composer|mvnw|python3?|node|php|ruby|perl)\b"
 )
 """Commands that work on a project's own files."""
 
@@ -131,11 +131,17 @@ def _is_named(path: str, step: Step) -> bool:
     return any(path == source or path.startswith(f"{source}/") or fnmatchcase(path, source) for source in sources)
 
 
+def _followers(miss: Miss, build: Build) -> list[Step]:
+    """The RUN steps that a miss took with it."""
+    collateral = set(miss.collateral)
+    return [one for one in build.steps if one.id in collateral and one.kind is Kind.RUN]
+
+
 def _about_install(miss: Miss, step: Step | None, build: Build) -> str:
     if step is None or step.kind not in {Kind.COPY, Kind.ADD}:
         return ""
     changed = {path.rpartition("/")[2] for path in all_paths(miss.finding.evidence)}
-    for run in (one for one in build.steps if one.id in set(miss.collateral) and one.kind is Kind.RUN):
+    for run in _followers(miss, build):
         for pattern, manifests in _INSTALLS:
             needed = not changed.isdisjoint(manifests) or any(name in step.command for name in manifests)
             if not needed and changed and pattern.search(run.command[:1000]):
@@ -148,19 +154,24 @@ def _about_install(miss: Miss, step: Step | None, build: Build) -> str:
 
 def _about_order(miss: Miss, step: Step | None, build: Build) -> str:
     """A slow step that ran again after a copy of everything, and that seems to need nothing of it."""
-    changed = {path.rpartition("/")[2] for path in all_paths(miss.finding.evidence)}
-    if step is None or step.kind not in {Kind.COPY, Kind.ADD} or not changed:
+    paths = all_paths(miss.finding.evidence)
+    if (
+        step is None
+        or step.kind not in {Kind.COPY, Kind.ADD}
+        or not paths
+        or any(_is_named(one, step) for one in paths)
+    ):
         return ""
-    followers = [one for one in build.steps if one.id in set(miss.collateral) and one.kind is Kind.RUN]
+    changed = {path.rpartition("/")[2] for path in paths}
     slow = [
         one
-        for one in followers
+        for one in _followers(miss, build)
         if (one.stage, one.platform) == (step.stage, step.platform)
         and (one.duration_seconds or 0.0) >= SLOW_SECONDS
         and not any(name in one.command for name in changed)
         and (_FETCHES.search(one.command[:1000]) or not _BUILDS.search(one.command[:1000]))
     ]
-    if not slow or any(_is_named(path, step) for path in all_paths(miss.finding.evidence)):
+    if not slow:
         return ""
     slowest = max(slow, key=lambda one: one.duration_seconds or 0.0)
     took, copied = said_duration(slowest.duration_seconds or 0.0), clean(f"{step.instruction} {step.command}", 60)

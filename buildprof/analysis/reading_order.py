@@ -53,9 +53,8 @@ def _depths(stages: dict[Place, list[Step]]) -> dict[Place, int]:
             users[source].append(place)
     depths, open_sources = dict.fromkeys(stages, 0), {place: len(found) for place, found in sources.items()}
     settled = [place for place, count in open_sources.items() if not count]
-    for (
-        place
-    ) in settled:  # it grows meanwhile: each stage once all that it takes from is settled, which a ring never is
+    # The list grows meanwhile: by each stage once all that it takes from is settled, which a ring never is.
+    for place in settled:
         for user in users[place]:
             depths[user] = max(depths[user], depths[place] + 1)
             open_sources[user] -= 1

@@ -15,7 +15,7 @@ from buildprof.assembly.build import BuildInputs, assemble, build_arguments
 from buildprof.assembly.facts import BuildFacts
 from buildprof.assembly.outcomes import as_neighbour
 from buildprof.assembly.progress import is_cut_off, record_of, split_by_build
-from buildprof.assembly.projects import TreeFacts, place, project_name
+from buildprof.assembly.projects import MAX_NAME_CHARS, TreeFacts, place, project_name
 from buildprof.assembly.provenance import Provenance, ProvenanceError, merge_provenances, parse_provenance
 from buildprof.assembly.redact import Redactor, make_redactor
 from buildprof.config import Settings
@@ -150,9 +150,7 @@ def _assembled(
     if project:
         placement = replace(placement, project=project_name(project))
     if one.client_prefix or target:
-        placement = replace(
-            placement, target=clean(target, 100) if target and not one.client_prefix else one.client_prefix
-        )
+        placement = replace(placement, target=one.client_prefix or clean(target, MAX_NAME_CHARS))
     if len(all_found) > 1 and not placement.group:
         placement = replace(placement, group=min(other.record.ref for other in all_found))
     others = [other for other in all_found if other is not one]

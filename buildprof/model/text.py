@@ -69,9 +69,9 @@ def said_duration(seconds: float) -> str:
     """As `human_duration`, and "18 ms" below a tenth of a second: for sentences, where no column shows the scale."""
     if seconds == 0:
         return "0 s"
-    if 0 < seconds < 0.001:
-        return "<1 ms"
-    return f"{seconds * 1000:.0f} ms" if 0 < seconds < 0.0995 else human_duration(seconds)
+    if not 0 < seconds < 0.0995:
+        return human_duration(seconds)
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "<1 ms"
 
 
 def short_duration(seconds: float) -> str:

@@ -43,36 +43,22 @@ def recent_durations(engine: Engine, builds: Collection[Build]) -> dict[tuple[st
     return found
 
 
-def dearest_losses(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], Loss]:
-    """What each build lost most to, by its (builder, ref); builds without any are left out."""
+def losses_of(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], list[Loss]]:
+    """What each build lost, the dearest first, by its (builder, ref); builds without any are left out."""
     known, losses = schema.builds, schema.losses
+    seconds = func.sum(losses.c.seconds)
     statement = (
-        select(known.c.builder, known.c.ref, losses.c.cause, losses.c.subject, func.sum(losses.c.seconds), func.count())
+        select(known.c.builder, known.c.ref, losses.c.cause, losses.c.subject, seconds, func.count())
         .join_from(known, losses, known.c.key == losses.c.build_key)
         .where(known.c.ref.in_([key_text(one.ref) for one in builds]))
         .group_by(known.c.builder, known.c.ref, losses.c.cause, losses.c.subject)
+        .order_by(seconds.desc())
     )
-    found: dict[tuple[str, str], Loss] = {}
+    found: dict[tuple[str, str], list[Loss]] = {}
     with reading(engine) as connection:
-        for builder, ref, cause, subject, seconds, count in connection.execute(statement):
-            before = found.get((builder, ref))
-            if before is None or seconds > before.seconds:
-                found[builder, ref] = Loss(Cause(cause), subject, seconds, count)
+        for builder, ref, cause, subject, lost, misses in connection.execute(statement):
+            found.setdefault((builder, ref), []).append(Loss(Cause(cause), subject, lost, misses))
     return found
-
-
-def lost_seconds(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], float]:
-    """Seconds that misses cost each build, by its (builder, ref); builds without any are left out."""
-    known, losses = schema.builds, schema.losses
-    refs = [key_text(one.ref) for one in builds]
-    statement = (
-        select(known.c.builder, known.c.ref, func.sum(losses.c.seconds))
-        .join_from(known, losses, known.c.key == losses.c.build_key)
-        .where(known.c.ref.in_(refs))
-        .group_by(known.c.builder, known.c.ref)
-    )
-    with reading(engine) as connection:
-        return {(builder, ref): seconds for builder, ref, seconds in connection.execute(statement)}
 
 
 def outcome_counts(engine: Engine, builds: Collection[Build]) -> dict[tuple[str, str], dict[Outcome, int]]:

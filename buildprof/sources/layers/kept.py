@@ -5,7 +5,6 @@ What no image has asked for as long as builds are kept is dropped, as is what th
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from buildprof.model.image import ImageLayer
 from buildprof.model.layer_files import LayerFiles
+from buildprof.sources.private_file import make_private
 
 FILE_NAME = "layers.db"
 SCHEMA_VERSION = 1
@@ -118,9 +118,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # Names of files are for the owner's eyes. One that is there is not opened: to close it would give up SQLite's locks.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    make_private(path)  # it has names of files
     connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -9,13 +9,14 @@ others, so that a snapshot is known for one that is not kept here.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from buildprof.sources.private_file import make_private
 
 FILE_NAME = "trees.db"
 SCHEMA_VERSION = 3
@@ -237,9 +238,7 @@ def _next_number(connection: sqlite3.Connection) -> int:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the file and see that it is ours. sqlite3.DatabaseError if it is not."""
-    # Names of files are for the owner's eyes. One that is there is not opened: to close it would give up SQLite's locks.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    make_private(path)  # it has names of files
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

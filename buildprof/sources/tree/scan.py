@@ -63,10 +63,10 @@ def leave_unopened(directory: Path) -> None:
         _own_directories.add((info.st_dev, info.st_ino))
 
 
-def _is_own(name: bytes, directory: int | bytes) -> bool:
+def _is_own(name: bytes, directory: int) -> bool:
     if not name.endswith(_OWN_SUFFIXES):
         return False
-    info = os.stat(directory)  # noqa: PTH116  # a descriptor, or bytes
+    info = os.fstat(directory)
     return (info.st_dev, info.st_ino) in _own_directories
 
 

@@ -25,6 +25,7 @@ from buildprof.analysis.step_words import step_title
 from buildprof.analysis.waterfall import waterfall
 from buildprof.model.build import UNKNOWN_PROJECT, Build, Source, Status
 from buildprof.model.explanation import Explanation
+from buildprof.model.step import Outcome
 from buildprof.model.text import clean, clean_lines, plural, said_duration
 from buildprof.store.baselines import active_regressions
 from buildprof.store.explanations import stored_explanation
@@ -32,9 +33,10 @@ from buildprof.store.queries import find_build, previous_build
 from buildprof.web.pages.build_layers import Layers, layers
 from buildprof.web.pages.build_why import why
 from buildprof.web.pages.dockerfile import dockerfile
+from buildprof.web.pages.drawing import STEP_OUTCOMES
 from buildprof.web.pages.paths import Address, build_path
-from buildprof.web.pages.render import change, duration, render, size
-from buildprof.web.pages.waterfall import MAX_ROWS, lanes, row_id, why_id
+from buildprof.web.pages.render import change, duration, percent, render, size
+from buildprof.web.pages.waterfall import MAX_ROWS, lanes, row_id
 from buildprof.web.problems import Problem
 
 LOG_LINES = 10
@@ -97,10 +99,11 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
     explanation = stored_explanation(store, build)
     said = why(explanation, build)
     # Links lead to what is said: of a first build nothing is said of single steps, of very many misses not of all.
-    roots = [miss for miss in explanation.misses if why_id(miss.step_id) in said.told] if explanation else []
+    roots = explanation.misses[: len(said.misses)] if explanation else ()
     explained = {miss.step_id for miss in roots}
     causes = {one: miss.step_id for miss in roots for one in miss.collateral}
     drawn, made = waterfall(build, now_ns, zoom), layers(store, build)
+    states = dict.fromkeys(row.state for row in drawn.rows if row.x is not None)
     values = {
         "title": build_label(build),
         "here": "",
@@ -123,7 +126,7 @@ def page(store: Engine, ref: str, query: Mapping[str, str], version: str) -> byt
         "most_zoom": MOST_ZOOM,
         "zooms": _zooms(build, zoom),
         "lanes": lanes(drawn, explained, causes),
-        "states": list(dict.fromkeys(row.state for row in drawn.rows if row.x is not None)),
+        "outcomes": {state: STEP_OUTCOMES[Outcome(state)] for state in states if state in tuple(Outcome)},
         "has_path": any(row.is_critical for row in drawn.rows),
         "dockerfile": dockerfile(build, root_misses(build.steps), explained),
         "layers": made,
@@ -171,7 +174,7 @@ def _figures(build: Build, explanation: Explanation | None) -> list[Figure]:
     missed = f"{summary.cache_misses} missed" if summary.cache_misses else ""
     path, total = summary.critical_path_seconds, build.duration_seconds
     figures = [
-        Figure("Cache", hits_said(summary) or None, _percent(summary.hit_ratio)),
+        Figure("Cache", hits_said(summary) or None, percent(summary.hit_ratio) or ""),
         Figure("Saved by hits", saved or duration(summary.saved_seconds), unknown),
         Figure(
             "Lost to misses",
@@ -205,10 +208,6 @@ def _image(build: Build, previous: Build | None, made: Layers) -> list[Figure]:
         f"{change(grown)} since the last build" if grown is not None else "",
     )
     return [Figure("Image", size(build.image.size_bytes), ", ".join(filter(None, notes)))]
-
-
-def _percent(ratio: float | None) -> str:
-    return "" if ratio is None else f"{100 * ratio:.0f}%"
 
 
 def _failure(build: Build) -> Failure | None:

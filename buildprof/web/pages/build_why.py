@@ -58,11 +58,6 @@ class Why:
     rest: int = 0
     compared_to: str = ""
 
-    @property
-    def told(self) -> frozenset[str]:
-        """The anchors of what is said."""
-        return frozenset(one.id for one in self.misses)
-
 
 def why(explanation: Explanation | None, build: Build) -> Why:
     """Explain a build's misses, the dearest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -12,7 +12,7 @@ from buildprof.analysis.sentences import loss_name
 from buildprof.model.build import Build, Status
 from buildprof.model.explanation import Loss
 from buildprof.model.step import Outcome
-from buildprof.store.lists import dearest_losses, lost_seconds, outcome_counts, project_names, recent_durations
+from buildprof.store.lists import losses_of, outcome_counts, project_names, recent_durations
 from buildprof.store.queries import list_builds
 from buildprof.web.api import page_token, parse_filter
 from buildprof.web.pages.drawing import OUTCOMES, Bar, Spark, outcome_bar, spark
@@ -47,8 +47,7 @@ class Known:
     """What the store knows of the builds of a list, each by its (builder, ref)."""
 
     trends: Mapping[tuple[str, str], list[float]]
-    lost: Mapping[tuple[str, str], float]
-    dearest: Mapping[tuple[str, str], Loss]
+    losses: Mapping[tuple[str, str], Sequence[Loss]]
     outcomes: Mapping[tuple[str, str], Mapping[Outcome, int]]
 
 
@@ -58,12 +57,7 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
     wanted = parse_filter({**given, "limit": str(PAGE_BUILDS)}, [*given, "limit"])
     now_ns = time.time_ns()
     builds = list_builds(store, wanted)
-    known = Known(
-        recent_durations(store, builds),
-        lost_seconds(store, builds),
-        dearest_losses(store, builds),
-        outcome_counts(store, builds),
-    )
+    known = Known(recent_durations(store, builds), losses_of(store, builds), outcome_counts(store, builds))
     following = page_token(builds[-1]) if len(builds) == PAGE_BUILDS else None
     filters = {name: value for name, value in given.items() if name != "before"}
     values = {
@@ -73,7 +67,11 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
         "live": "all" if "before" not in given else "",
         "now_ns": now_ns,
         "rows": [_row(one, known, now_ns) for one in builds],
-        "outcomes": [one.value for one in OUTCOMES if any(one in counts for counts in known.outcomes.values())],
+        "outcomes": {
+            one.value: word
+            for one, word in OUTCOMES.items()
+            if any(one in counts for counts in known.outcomes.values())
+        },
         "given": {name: given.get(name, "") for name in _NAMES},
         "is_filtered": bool(filters),
         "projects": project_names(store, MAX_PROJECTS),
@@ -88,13 +86,13 @@ def page(store: Engine, query: Mapping[str, str], version: str) -> bytes:
 def _row(build: Build, known: Known, now_ns: int) -> Row:
     key = build.builder, build.ref
     seconds = max(now_ns - build.started_ns, 0) / 1e9 if build.status is Status.RUNNING else build.duration_seconds
-    values, dearest = known.trends.get(key, []), known.dearest.get(key)
+    values, losses = known.trends.get(key, []), known.losses.get(key, ())
     told = f"the last {len(values)} completed builds took {', '.join(map(str, map(duration, values)))}"
     return Row(
         build=build,
         seconds=seconds,
-        lost_seconds=known.lost.get(key, build.summary.executed_seconds),
-        lost_to=loss_name(dearest) if dearest else "",
+        lost_seconds=sum(one.seconds for one in losses) if losses else build.summary.executed_seconds,
+        lost_to=loss_name(losses[0]) if losses else "",
         bar=outcome_bar(known.outcomes.get(key, {})),
         trend=spark(values, told),
     )

@@ -111,6 +111,7 @@ def page(store: Engine, growth_of: GrowthOf, first: str, second: str, version: s
     now_ns = time.time_ns()
     before, after = comparison.before, comparison.after
     rows = [(is_notable(pair), _row(pair)) for pair in comparison.pairs]
+    notable, same = ([row for is_one, row in rows if is_one is wanted][:MAX_ROWS] for wanted in (True, False))
     values = {
         "title": f"{build_label(before)} compared",
         "here": "",
@@ -124,9 +125,9 @@ def page(store: Engine, growth_of: GrowthOf, first: str, second: str, version: s
         "differences": differences_said(comparison),
         "bases": [other_base_said(one) for one in comparison.bases[:MAX_BASES]],
         "without_steps": [name for name, one in _named(comparison) if not one.steps],
-        "notable": [row for is_one, row in rows if is_one][:MAX_ROWS],
-        "same": [row for is_one, row in rows if not is_one][:MAX_ROWS],
-        "rest": sum(max(sum(is_one is wanted for is_one, _ in rows) - MAX_ROWS, 0) for wanted in (True, False)),
+        "notable": notable,
+        "same": same,
+        "rest": len(rows) - len(notable) - len(same),
         "why": why(stored_explanation(store, after), after),
         "growth": _growth(growth_of, before, after),
         "images": _images(before, after),

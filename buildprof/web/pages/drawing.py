@@ -57,6 +57,9 @@ OUTCOMES = {
 }
 """What became of cacheable steps, in the order in which a bar shows them."""
 
+STEP_OUTCOMES = {**OUTCOMES, Outcome.NONE: "not cacheable"}
+"""The same of all steps."""
+
 
 def outcome_bar(counts: Mapping[Outcome, int]) -> Bar | None:
     """What became of the cacheable steps of a build; None of one without any."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from buildprof.analysis.baselines import RULES
 from buildprof.analysis.project_words import is_usual, target_label, trend_text
 from buildprof.analysis.regression_words import worse_builds, worse_figures
-from buildprof.model.regression import Regression
+from buildprof.model.regression import Regression, Signal
 from buildprof.store.baselines import active_regressions
 from buildprof.store.lists import project_names
 from buildprof.store.project_facts import ProjectFacts, facts_of_targets, targets_by_time
@@ -26,9 +27,6 @@ MAX_WORSE = 50
 SINCE = {"1d": "the last day", "7d": "the last 7 days", "30d": "the last 30 days"}
 DEFAULT_SINCE = "7d"
 """As of `buildprof projects`."""
-
-NOTABLE_SECONDS = 1.0
-"""A build that takes less longer than usual is not told to be worse: chance does that (docs/regressions.md)."""
 
 _NAMES = ("project", "since", "from")
 
@@ -120,8 +118,9 @@ def trend_of(facts: ProjectFacts) -> Trend | None:
     """The trend of a target; None if there is nothing to compare with."""
     if facts.trend is None:
         return None
+    # Less than what a regression takes at least is by chance.
     grew = (facts.last_duration_seconds or 0.0) - (facts.median_duration_seconds or 0.0)
-    return Trend(trend_text(facts.trend), not is_usual(facts.trend) and grew >= NOTABLE_SECONDS)
+    return Trend(trend_text(facts.trend), not is_usual(facts.trend) and grew >= RULES[Signal.DURATION_SECONDS].floor)
 
 
 def grown_bytes(facts: ProjectFacts) -> int | None:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from buildprof.model.text import clean, human_age, human_size, plural, rfc3339, said_duration
 from buildprof.web.pages import paths
+from buildprof.web.pages.drawing import PATTERNS
 
 MAX_SHOWN = 500
 """Characters of one value, unless a template asks for another number."""
@@ -50,6 +51,7 @@ def _environment() -> Environment:
         "plural": plural,
     }
     environment.globals |= {
+        "PATTERNS": PATTERNS,
         "build_path": paths.build_path,
         "compare_path": paths.compare_path,
         "image_path": paths.image_path,

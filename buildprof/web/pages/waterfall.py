@@ -108,7 +108,7 @@ def lanes(drawn: Waterfall, explained: Collection[str], causes: Mapping[str, str
 
     `explained` has the ids of misses that are explained, `causes` the root of each that follows.
     """
-    known = {row.step.id for lane in drawn.lanes for run in lane.runs for row in run.rows}
+    known = {row.step.id for row in drawn.rows}
     shown, left = [], MAX_ROWS
     for lane in drawn.lanes:
         runs = _first_rows(lane.runs, left)

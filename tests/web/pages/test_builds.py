@@ -140,6 +140,16 @@ async def test_a_trend_ends_with_its_build_and_rises_where_builds_got_slower(sit
         assert heights == sorted(heights, reverse=True)  # the smaller, the higher up
 
 
+async def test_the_legend_calls_what_a_running_build_has_not_come_to_as_its_bar_does(site):
+    step = replace(STEP, outcome=Outcome.NONE, started_ns=None, completed_ns=None, duration_seconds=None)
+    running = a_build(status=Status.RUNNING, completed_ns=None, image=None, summary=Summary(), steps=(step,))
+    site.writer.save_build(running, scope=SCOPE)
+    html = await page(site)
+    assert "<title>1 to come</title>" in html
+    (legend,) = re.findall(r'<ul class="legend">.*?</ul>', html)
+    assert text(legend) == "to come"
+
+
 async def test_the_legend_has_what_the_bars_have(site):
     site.save(a_build())
     html = await page(site)
